@@ -34,12 +34,7 @@ export interface Worker {
 
 /** Why a pool must not be scaled: a worker is more than a worker there. */
 export type Refusal =
-  | 'stateful'
-  | 'parallel'
-  | 'continuous_batching'
-  | 'job_ticket'
-  | 'launcher'
-  | 'switched_off'
+  'stateful' | 'parallel' | 'continuous_batching' | 'job_ticket' | 'launcher' | 'switched_off'
 
 /** What `GET /models/{model}/all` says of one version; fields that older TorchServes lack are absent. */
 export interface Description {
@@ -185,11 +180,13 @@ export type Sureness =
   /** It never served: loading, failed or dead. */
   | 'never_served'
 
-/** What became of an action. `commanded`: TorchServe accepted it; whether workers come is seen, not told. */
-export type Outcome = { action: Action; atMs: number } & (
+/** How an action ended. `commanded`: TorchServe accepted it; whether workers come is seen, not told. */
+export type Ending =
   | { kind: 'commanded' }
+  /** `delayedMs`: the longest that requests may have waited for a stopped worker, summed over the tries. */
   | { kind: 'removed'; sureness: Sureness; tries: number; tookMs: number; delayedMs: number }
-  | { kind: 'abandoned'; why: string; tries: number; tookMs: number }
+  | { kind: 'abandoned'; why: string; tries: number; tookMs: number; delayedMs: number }
   | { kind: 'advised' }
   | { kind: 'failed'; code: string; message: string }
-)
+
+export type Outcome = { action: Action; atMs: number } & Ending

@@ -1,0 +1,135 @@
+import type { Clock } from '../clock.ts'
+import type { Decoy } from '../clients/decoy.ts'
+import { asleep, type Processes } from '../clients/processes.ts'
+import { Alibis, Line, type Listed } from './line.ts'
+import type { Stoppable } from './stopping.ts'
+
+/** A client's job that reached the stopped worker before the decoy waits no longer than this. */
+const PROOF_MS = 40
+/** How long the victim is waited for to become first in line before a try is made anyway. */
+const TURN_MS = 400
+const LOOK_MS = 1
+/** An own decoy may run the handler as long as a request does; the next try waits for it. */
+const DECOY_MS = 10_000
+
+export interface Retiring {
+  clock: Clock
+  processes: Processes
+  /** The last of the list: the one that TorchServe kills next. */
+  victim: Listed
+  others: readonly Listed[]
+  worker: Stoppable
+  sendDecoy(): Decoy
+  /** Whether jobs wait in the queue now. */
+  pending(): Promise<number>
+  /** PUT N − 1. */
+  remove(): Promise<void>
+  untilMs: number
+}
+
+export type Retired =
+  | { kind: 'removed'; tries: number; delayedMs: number }
+  | { kind: 'abandoned'; why: string; tries: number; delayedMs: number }
+  | { kind: 'disliked'; status: number }
+
+/**
+ * Takes a worker away while it provably holds nothing but a decoy of ours. It is stopped while idle, so that TorchServe, which
+ * hands one job at a time to a worker, gives it the decoy and then nothing more; only then is the count lowered, by which the
+ * victim dies. A client's job that gets there first goes on within PROOF_MS, and it is tried again.
+ */
+export async function retire(on: Retiring): Promise<Retired> {
+  let tries = 0
+  let delayedMs = 0
+  while (on.clock.now() < on.untilMs) {
+    if (!(await waitForTurn(on))) break
+    tries++
+    const attempt = await attemptOnce(on)
+    if (attempt.kind === 'disliked') return attempt
+    if (attempt.kind === 'removed') return { kind: 'removed', tries, delayedMs }
+    delayedMs += attempt.delayedMs
+    if (attempt.kind === 'changed') {
+      return { kind: 'abandoned', why: attempt.why, tries, delayedMs }
+    }
+  }
+  return {
+    kind: 'abandoned',
+    why: 'no moment was found at which it provably held nothing',
+    tries,
+    delayedMs,
+  }
+}
+
+/** Resolves when the victim is idle and either first in line or idle for long; `false` when time is up. */
+async function waitForTurn(on: Retiring): Promise<boolean> {
+  const line = new Line(on.processes)
+  while (on.clock.now() < on.untilMs) {
+    const nowMs = on.clock.now()
+    line.look([on.victim, ...on.others], nowMs)
+    if (line.isFirst(on.victim.id) || line.idleForMs(on.victim.id, nowMs) > TURN_MS) return true
+    await on.clock.sleep(LOOK_MS)
+  }
+  return false
+}
+
+type Attempt =
+  | { kind: 'removed' }
+  | { kind: 'missed'; delayedMs: number }
+  | { kind: 'changed'; why: string; delayedMs: number }
+  | { kind: 'disliked'; status: number }
+
+async function attemptOnce(on: Retiring): Promise<Attempt> {
+  const { clock, processes, victim, worker } = on
+  const alibis = new Alibis(processes, on.others)
+  const before = processes.thread(victim.id, victim.pid)
+  if (before === undefined || !asleep(before) || processes.look(victim.pid) !== 'idle') {
+    await clock.sleep(LOOK_MS)
+    return { kind: 'missed', delayedMs: 0 }
+  }
+  const stoppedMs = clock.now()
+  if (!worker.stop())
+    return { kind: 'changed', why: 'the worker could not be stopped', delayedMs: 0 }
+  const decoy = on.sendDecoy()
+  try {
+    const proof = await prove(on, decoy, alibis, stoppedMs + PROOF_MS)
+    if (proof.kind === 'proven') {
+      await on.remove()
+      return { kind: 'removed' }
+    }
+    worker.goOn()
+    const delayedMs = clock.now() - stoppedMs
+    if (proof.kind === 'changed') return { ...proof, delayedMs }
+    const status = await answered(on, decoy)
+    return status >= 400 ? { kind: 'disliked', status } : { kind: 'missed', delayedMs }
+  } finally {
+    worker.goOn()
+    decoy.close()
+  }
+}
+
+type Proof = { kind: 'proven' } | { kind: 'unproven' } | { kind: 'changed'; why: string }
+
+async function prove(on: Retiring, decoy: Decoy, alibis: Alibis, untilMs: number): Promise<Proof> {
+  const { clock, victim } = on
+  const late = clock.sleep(untilMs - clock.now()).then(() => undefined)
+  const queued = await Promise.race([decoy.queued.catch(() => undefined), late])
+  if (!queued) return { kind: 'unproven' }
+  if (queued.workers.at(-1) !== victim.id || queued.workers.length !== on.others.length + 1) {
+    return { kind: 'changed', why: 'the list of workers changed meanwhile' }
+  }
+  let { pending } = queued
+  if (Number.isNaN(pending))
+    return { kind: 'changed', why: 'this TorchServe does not tell its queue' }
+  while (clock.now() < untilMs && decoy.answer === undefined) {
+    if (pending > 0) pending = (await Promise.race([on.pending(), late])) ?? pending
+    else if (alibis.allClear(clock.now()) && decoy.answer === undefined) return { kind: 'proven' }
+    if (pending === 0) await clock.sleep(LOOK_MS)
+  }
+  return { kind: 'unproven' }
+}
+
+/** Status of the decoy's answer; 0 when it stays open for too long. */
+async function answered(on: Retiring, decoy: Decoy): Promise<number> {
+  const untilMs = on.clock.now() + DECOY_MS
+  while (decoy.answer === undefined && on.clock.now() < untilMs) await on.clock.sleep(LOOK_MS * 5)
+  return decoy.answer ?? 0
+}

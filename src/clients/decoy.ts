@@ -1,0 +1,121 @@
+import { connect as connectPlain, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { PoolId } from '../model.ts'
+
+/** Both replies together; a describe reply of a thousand workers has 200 KB. */
+const MOST_BYTES = 1024 * 1024
+
+/** What TorchServe said right after it had put the decoy into the queue. */
+export interface Queued {
+  /** Jobs still waiting, the decoy among them until a worker's thread took it. */
+  pending: number
+  /** Worker ids in TorchServe's order. */
+  workers: readonly string[]
+}
+
+/**
+ * A describe job that stands in the model's queue like a client's request and is missed by nobody.
+ * `queued` resolves once it certainly is in the queue, and rejects when it never got there.
+ * `answer` is the HTTP status once some worker has answered it; undefined while it is open.
+ */
+export interface Decoy {
+  queued: Promise<Queued>
+  readonly answer: number | undefined
+  close(): void
+}
+
+/**
+ * Sends a decoy, and behind it on the same connection a plain describe. TorchServe handles the requests of a connection in
+ * order but does not wait for the answer of the first: the describe's reply proves that the decoy was queued before it, and
+ * comes first.
+ */
+export function sendDecoy(
+  managementUrl: URL,
+  pool: PoolId,
+  options: { headers: Readonly<Record<string, string>>; ca: string | undefined; timeoutMs: number },
+): Decoy {
+  const socket = open(managementUrl, options.ca)
+  const path = `/models/${encodeURIComponent(pool.model)}/${encodeURIComponent(pool.version)}`
+  const headers = Object.entries({ host: managementUrl.host, ...options.headers })
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')
+  socket.write(
+    `GET ${path}?customized=true HTTP/1.1\r\n${headers}\r\nGET ${path} HTTP/1.1\r\n${headers}\r\n`,
+  )
+
+  let answer: number | undefined
+  const { promise: queued, resolve, reject } = Promise.withResolvers<Queued>()
+  queued.catch(() => {})
+  const timer = setTimeout(() => fail('no reply in time'), options.timeoutMs)
+  const fail = (why: string) => {
+    reject(new Error(`decoy for ${pool.model}: ${why}`))
+    clearTimeout(timer)
+    socket.destroy()
+  }
+  let bytes = Buffer.alloc(0)
+  socket.on('data', chunk => {
+    bytes = Buffer.concat([bytes, chunk])
+    if (bytes.length > MOST_BYTES) return fail('reply too large')
+    for (let reply = takeReply(bytes); reply; reply = takeReply(bytes)) {
+      bytes = bytes.subarray(reply.length)
+      const description = reply.status === 200 ? plainDescription(reply.body) : undefined
+      if (description) {
+        clearTimeout(timer)
+        resolve(description)
+      } else answer = reply.status
+    }
+  })
+  socket.on('error', error => fail(error.message))
+  socket.on('close', () => fail('connection closed'))
+  return {
+    queued,
+    get answer() {
+      return answer
+    },
+    close: () => fail('closed'),
+  }
+}
+
+function open(url: URL, ca: string | undefined): Socket {
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const secure = url.protocol === 'https:'
+  const port = Number(url.port || (secure ? 443 : 80))
+  const socket = secure
+    ? connectTls({ host, port, ...(ca ? { ca } : {}) })
+    : connectPlain({ host, port })
+  return socket.setNoDelay(true)
+}
+
+/** The first whole HTTP reply in the bytes; TorchServe always sends a content length. */
+function takeReply(bytes: Buffer): { status: number; body: string; length: number } | undefined {
+  const end = bytes.indexOf('\r\n\r\n')
+  if (end < 0) return undefined
+  const head = bytes.subarray(0, end).toString('latin1')
+  const size = Number(/^content-length:\s*(\d+)/im.exec(head)?.[1] ?? 0)
+  const length = end + 4 + size
+  if (bytes.length < length) return undefined
+  const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(head)?.[1] ?? 0)
+  return { status, body: bytes.subarray(end + 4, length).toString(), length }
+}
+
+/** Undefined for the decoy's own reply, which carries the handler's metadata. */
+function plainDescription(body: string): Queued | undefined {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(body)
+  } catch {
+    return undefined
+  }
+  const model: unknown = Array.isArray(parsed) ? parsed[0] : undefined
+  if (!isRecord(model) || 'customizedMetadata' in model) return undefined
+  const queue = model['jobQueueStatus']
+  const workers = Array.isArray(model['workers']) ? model['workers'] : []
+  return {
+    pending: isRecord(queue) ? Number(queue['pendingRequests']) : Number.NaN,
+    workers: workers.map((worker: unknown) => (isRecord(worker) ? String(worker['id']) : '')),
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}

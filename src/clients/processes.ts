@@ -1,0 +1,116 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+export type Doing = 'idle' | 'busy' | 'stopped' | 'gone' | 'hidden'
+
+/** TorchServe's worker processes, seen from outside. The calls are synchronous and take microseconds. */
+export interface Processes {
+  /** What a worker process is doing; `hidden` where it cannot be seen: another PID namespace or another user id. */
+  look(pid: number): Doing
+  /**
+   * A text that stays the same as long as TorchServe's own threads for this worker have not moved, that is, neither took a job
+   * nor returned one; undefined where they cannot be seen.
+   */
+  thread(workerId: string, workerPid: number): string | undefined
+  /** Whether a process is a TorchServe worker; undefined where TorchServe's processes cannot be seen. */
+  isWorker(pid: number): boolean | undefined
+  /** `false`: not allowed, or no such process. */
+  signal(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): boolean
+}
+
+/** The kernel function in which an idle worker waits for TorchServe's next job on its Unix socket. */
+const WAITS_FOR_JOB = /^unix_stream_/
+/** Thread ids are looked up again after this long; TorchServe starts new threads with each worker process. */
+const THREADS_KNOWN_MS = 500
+
+/** The Linux implementation over /proc. Needs TorchServe's PID namespace; `look` and `signal` also its user id. */
+export function linuxProcesses(proc = '/proc'): Processes {
+  let seenWorker = false
+  const threads = new Map<number, { atMs: number; ids: Map<string, string[]> }>()
+
+  /** Thread ids by worker id: TorchServe names a worker's threads `W-<id>-<model>…`, cut to 15 characters by the kernel. */
+  function threadsOf(java: number): Map<string, string[]> {
+    const known = threads.get(java)
+    const atMs = performance.now()
+    if (known && atMs - known.atMs < THREADS_KNOWN_MS) return known.ids
+    const ids = new Map<string, string[]>()
+    for (const tid of list(`${proc}/${java}/task`)) {
+      const worker = /^W-(\d+)-/.exec(read(`${proc}/${java}/task/${tid}/comm`) ?? '')?.[1]
+      if (worker) ids.set(worker, [...(ids.get(worker) ?? []), tid])
+    }
+    threads.clear()
+    threads.set(java, { atMs, ids })
+    return ids
+  }
+
+  return {
+    look(pid) {
+      const stat = statOf(proc, pid)
+      if (!stat || stat.state === 'Z' || stat.state === 'X') return 'gone'
+      if (stat.state === 'T' || stat.state === 't') return 'stopped'
+      const waitsIn = read(`${proc}/${pid}/wchan`)
+      if (waitsIn === undefined) return 'hidden'
+      if (WAITS_FOR_JOB.test(waitsIn)) return 'idle'
+      // A kernel that hides the name says 0, and so does it for a running process.
+      return waitsIn === '0' && stat.state !== 'R' ? 'hidden' : 'busy'
+    },
+
+    thread(workerId, workerPid) {
+      const java = statOf(proc, workerPid)?.parent
+      const ids = java === undefined ? undefined : threadsOf(java).get(workerId)
+      if (!ids || ids.length === 0) return undefined
+      return ids
+        .map(tid => {
+          const status = read(`${proc}/${java}/task/${tid}/status`) ?? ''
+          const state = /^State:\s+(\S)/m.exec(status)?.[1]
+          const slept = /^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1]
+          return `${tid}:${state}${slept}`
+        })
+        .join(' ')
+    },
+
+    isWorker(pid) {
+      const command = read(`${proc}/${pid}/cmdline`)
+      if (command?.includes('model_service_worker')) {
+        seenWorker = true
+        return true
+      }
+      return seenWorker ? false : undefined
+    },
+
+    signal(pid, signal) {
+      try {
+        return process.kill(pid, signal)
+      } catch {
+        return false
+      }
+    },
+  }
+}
+
+/** A thread text in which every thread sleeps: one that runs may be about to take a job. */
+export function asleep(thread: string): boolean {
+  return thread.split(' ').every(part => part.split(':')[1]?.startsWith('S'))
+}
+
+function statOf(proc: string, pid: number): { state: string; parent: number } | undefined {
+  const stat = read(`${proc}/${pid}/stat`)
+  // The command name before it is in parentheses and may hold anything.
+  const [state, parent] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? []
+  return state && parent ? { state, parent: Number(parent) } : undefined
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
+}

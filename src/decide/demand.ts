@@ -1,0 +1,152 @@
+import type { Counters } from '../model.ts'
+
+/** How far back service times and throughput are looked up. */
+const REMEMBER_MS = 60_000
+/** The arrival rate is the mean over this time, or the smoothed rate where that is higher. */
+const RATE_MS = 3_000
+const SMOOTHING = 0.3
+/** Below this many answers the handler's own time is trusted more than the counters. */
+const ENOUGH_ANSWERS = 20
+
+/** What one tick saw of a pool, as sums since TorchServe started. */
+export interface Sample {
+  atMs: number
+  requests: number
+  /** Time in service summed over the answers, microseconds. */
+  serviceUs: number
+  pending: number
+  predictionMs: number | undefined
+  /** TorchServe may have refused requests: the counters count them, no answer follows. */
+  rejecting: boolean
+  ready: number
+}
+
+export interface Demand {
+  samples: readonly Sample[]
+  smoothed: number | undefined
+  /** Service time while the workers did not stand in each other's way; milliseconds. */
+  uncontendedMs: number | undefined
+}
+
+export const noDemand: Demand = { samples: [], smoothed: undefined, uncontendedMs: undefined }
+
+export function sampleOf(
+  counters: Counters,
+  atMs: number,
+  pool: { pending: number; rejecting: boolean; ready: number },
+): Sample {
+  return {
+    atMs,
+    requests: counters.requests,
+    serviceUs: counters.latencyUs - counters.queueUs,
+    predictionMs: counters.predictionMs,
+    ...pool,
+  }
+}
+
+/** Takes in one sample; sums that fell mean that TorchServe restarted, and nothing before counts. */
+export function addSample(demand: Demand, sample: Sample): Demand {
+  const last = demand.samples.at(-1)
+  if (!last) return { ...demand, samples: [sample] }
+  if (sample.atMs <= last.atMs) return demand
+  const restarted = sample.requests < last.requests || sample.serviceUs < last.serviceUs - 1
+  if (restarted) return { ...demand, samples: [sample], smoothed: undefined }
+
+  const samples = [...demand.samples.filter(old => sample.atMs - old.atMs <= REMEMBER_MS), sample]
+  const rate = ((sample.requests - last.requests) * 1000) / (sample.atMs - last.atMs)
+  const smoothed =
+    demand.smoothed === undefined ? rate : demand.smoothed + SMOOTHING * (rate - demand.smoothed)
+  const next = { ...demand, samples, smoothed }
+  return { ...next, uncontendedMs: uncontended(next) }
+}
+
+/** Samples of the last `ms`, with the one before them as the starting point. */
+function latest(samples: readonly Sample[], ms: number): readonly Sample[] {
+  const now = samples.at(-1)?.atMs ?? 0
+  const first = samples.findLastIndex(sample => now - sample.atMs >= ms)
+  return samples.slice(Math.max(0, first))
+}
+
+export interface Rates {
+  /** Answers per second. */
+  throughput: number
+  answers: number
+  /** Mean number of requests in a handler: Little's law on the time spent there. */
+  inService: number
+  /** Mean time in a handler; absent without answers. */
+  serviceMs: number | undefined
+  /** In every sample work was waiting, or nearly all workers were busy. */
+  saturated: boolean
+  spanMs: number
+}
+
+/** What was served between the first and the last of the samples; undefined for fewer than two. */
+export function ratesOf(samples: readonly Sample[]): Rates | undefined {
+  const first = samples[0]
+  const end = samples.at(-1)
+  if (!first || !end || end.atMs <= first.atMs) return undefined
+  const spanMs = end.atMs - first.atMs
+  const answers = Math.max(0, end.requests - first.requests - (end.pending - first.pending))
+  const serviceMs = (end.serviceUs - first.serviceUs) / 1000
+  const busy = serviceMs / spanMs
+  const workers = samples.reduce((sum, sample) => sum + sample.ready, 0) / samples.length
+  const waiting = samples.slice(1).every(sample => sample.pending > 0)
+  return {
+    throughput: (answers * 1000) / spanMs,
+    answers,
+    inService: busy,
+    serviceMs: answers > 0 && serviceMs > 0 ? serviceMs / answers : undefined,
+    saturated: waiting || (workers > 0 && busy >= 0.8 * workers),
+    spanMs,
+  }
+}
+
+/** Requests arriving per second; undefined until two samples are there. */
+export function arrivalRate(demand: Demand): number | undefined {
+  const recent = latest(demand.samples, RATE_MS)
+  const first = recent[0]
+  const end = recent.at(-1)
+  if (!first || !end || end.atMs <= first.atMs) return undefined
+  const mean = ((end.requests - first.requests) * 1000) / (end.atMs - first.atMs)
+  // An exponential average never reaches zero, and an idle model must be seen as idle.
+  const smoothed = (demand.smoothed ?? 0) < 0.01 ? 0 : (demand.smoothed ?? 0)
+  return Math.max(mean, smoothed)
+}
+
+/** Busy workers over the last `ms`. */
+export function busyWorkers(demand: Demand, ms: number): number {
+  return ratesOf(latest(demand.samples, ms))?.inService ?? 0
+}
+
+/**
+ * Time in the handler per job, milliseconds; undefined until one was served. From the counters where enough was answered and
+ * nothing was refused, else the median of what handlers reported. Held within half and twice of what it was without
+ * contention: a service time that grows with the workers must not ask for more of them.
+ */
+export function serviceTime(demand: Demand): number | undefined {
+  const measured = measuredServiceTime(demand.samples)
+  const base = demand.uncontendedMs
+  if (measured === undefined || base === undefined) return measured ?? base
+  return Math.min(Math.max(measured, base / 2), base * 2)
+}
+
+function measuredServiceTime(samples: readonly Sample[]): number | undefined {
+  const rates = samples.some(sample => sample.rejecting) ? undefined : ratesOf(samples)
+  if (rates && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
+  const reported = samples
+    .map(sample => sample.predictionMs)
+    .filter(ms => ms !== undefined && ms > 0)
+    .toSorted((a, b) => Number(a) - Number(b))
+  return reported[Math.floor(reported.length / 2)] ?? rates?.serviceMs
+}
+
+/** A single worker cannot be in its own way, nor can workers half of which are idle. */
+function uncontended(demand: Demand): number | undefined {
+  const recent = latest(demand.samples, 10_000)
+  const rates = recent.some(sample => sample.rejecting) ? undefined : ratesOf(recent)
+  const fewest = Math.min(...recent.map(sample => sample.ready))
+  const most = Math.max(...recent.map(sample => sample.ready))
+  if (!rates?.serviceMs || rates.answers < ENOUGH_ANSWERS) return demand.uncontendedMs
+  const alone = most <= 1 || rates.inService <= fewest / 2
+  return alone ? rates.serviceMs : demand.uncontendedMs
+}

@@ -1,0 +1,52 @@
+import type { Description } from '../model.ts'
+import type { Change, WorkerTrack } from './memory.ts'
+
+/** The shortest time a load is given before it counts as hanging. */
+const PATIENCE_MS = 30_000
+
+export type Growth =
+  | { state: 'waiting' }
+  | { state: 'loading'; ready: number; of: number }
+  | { state: 'loaded'; tookMs: number }
+  /** `keep`: the list up to here is sound, the worker behind it failed. */
+  | { state: 'failed'; keep: number; why: string }
+  /** All old workers started anew with the new one. */
+  | { state: 'launcher' }
+
+/**
+ * Follows a commanded growth. TorchServe reports a failed load as success and shows it as loading; what gives it away is the
+ * pid that changes, or goes, under the same worker id.
+ */
+export function watchGrowth(
+  change: Change,
+  description: Description,
+  tracks: ReadonlyMap<string, WorkerTrack>,
+  loadMs: number | undefined,
+  nowMs: number,
+): Growth {
+  const fresh = description.workers.filter(worker => !change.before.has(worker.id))
+  if (fresh.length === 0) return { state: 'waiting' }
+  const old = description.workers.filter(worker => change.before.has(worker.id))
+  const restarted = (id: string) => (tracks.get(id)?.pidChangedMs ?? 0) > change.sinceMs
+  if (old.length > 1 && old.every(worker => restarted(worker.id))) return { state: 'launcher' }
+
+  const elapsed = nowMs - change.sinceMs
+  const patience = Math.min(
+    Math.max(PATIENCE_MS, 10 * (loadMs ?? Infinity)),
+    description.startupTimeoutMs - PATIENCE_MS / 6,
+  )
+  for (const [index, worker] of description.workers.entries()) {
+    if (change.before.has(worker.id) || worker.ready) continue
+    const failed = tracks.get(worker.id)?.failedSinceMs !== undefined
+    if (failed) return { state: 'failed', keep: index, why: 'its process ended while loading' }
+    if (elapsed > patience) {
+      const seconds = Math.round(elapsed / 1000)
+      return { state: 'failed', keep: index, why: `it has been loading for ${seconds} s` }
+    }
+  }
+  const ready = fresh.filter(worker => worker.ready).length
+  if (ready < fresh.length || description.workers.length < change.action.to) {
+    return { state: 'loading', ready, of: change.action.to - old.length }
+  }
+  return { state: 'loaded', tookMs: elapsed }
+}

@@ -1,0 +1,39 @@
+import { ratesOf, type Rates, type Sample } from './demand.ts'
+
+/** A growth under observation: do the new workers bring throughput? */
+export interface Trial {
+  from: number
+  to: number
+  /** When the last new worker became ready. */
+  readyMs: number
+  /** What was served with `from` workers; absent when nothing was. */
+  before: Rates | undefined
+}
+
+export type Verdict = 'measuring' | 'helps' | 'useless'
+
+/** A service time grown by less than this is no contention. */
+const CONTENTION = 1.25
+/** Of a proportional gain, the part that must be seen. */
+const WORTHWHILE = 0.25
+const LONGEST_MS = 30_000
+
+/**
+ * Judges a growth by the samples since. Workers whose service time stayed what it was run beside each other: they help. Where
+ * it grew, only throughput under saturation tells; without saturation nothing speaks against them.
+ */
+export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): Verdict {
+  const after = ratesOf(samples.filter(sample => sample.atMs >= trial.readyMs))
+  const before = trial.before
+  const elapsed = nowMs - trial.readyMs
+  if (!before?.serviceMs) return 'helps'
+  if (!after?.serviceMs || after.spanMs < 1_000 || after.answers < 10) {
+    return elapsed < LONGEST_MS ? 'measuring' : 'helps'
+  }
+  if (after.serviceMs <= CONTENTION * before.serviceMs) return 'helps'
+  if (after.spanMs < 5_000) return 'measuring'
+  if (!after.saturated) return 'helps'
+  if (after.answers < 50 && elapsed < LONGEST_MS) return 'measuring'
+  const gain = after.throughput / before.throughput - 1
+  return gain < (WORTHWHILE * (trial.to - trial.from)) / trial.from ? 'useless' : 'helps'
+}

@@ -1,0 +1,87 @@
+import type { Action, PoolKey } from '../model.ts'
+import { noDemand, type Demand, type Rates } from './demand.ts'
+import type { Trial } from './knee.ts'
+import type { Limit } from './limits.ts'
+import { emptyWindow, type MaxWindow } from './window.ts'
+
+/** What is remembered of one worker between describes. */
+export interface WorkerTrack {
+  pid: number | undefined
+  /** When it was last seen to become not ready; undefined while ready. */
+  notReadySinceMs: number | undefined
+  /** When its first failure was seen: its process changed or went, or it fell from READY. */
+  failedSinceMs: number | undefined
+  pidChangedMs: number
+  wasReady: boolean
+}
+
+/** An action that was given out and is not settled. */
+export interface Change {
+  action: Action
+  sinceMs: number
+  /** TorchServe accepted it; what is left is to see it happen. */
+  commanded: boolean
+  /** Ids listed before, to tell the new workers. */
+  before: ReadonlySet<string>
+  rates: Rates | undefined
+}
+
+export interface PoolMemory {
+  firstSeenMs: number
+  demand: Demand
+  window: MaxWindow
+  workers: ReadonlyMap<string, WorkerTrack>
+  /** How long a worker takes from the command to READY; milliseconds. */
+  loadMs: number | undefined
+  change: Change | undefined
+  trial: Trial | undefined
+  /** The most workers that were seen to work beside each other. */
+  proven: number
+  knee: Limit | undefined
+  ceiling: Limit | undefined
+  /** The worker count that we commanded or found; another one in the list was set by somebody else. */
+  expected: number | undefined
+  foreign: { untilMs: number; lastsMs: number } | undefined
+  /** No worker is taken before this time. */
+  noShrinkBeforeMs: number
+  shrinksAbandoned: number
+  noActionBeforeMs: number
+  /** Consecutive ticks with jobs waiting. */
+  waitingTicks: number
+  /** The request counter when the pool was last seen with workers: arrivals since then wake it. */
+  requestsWithWorkers: number | undefined
+  /** All workers restarted when one was added: cpu_launcher_enable, which cannot be seen otherwise. */
+  launcher: boolean
+  /** The last description was too old for the change it led to. */
+  wantsFreshLook: boolean
+}
+
+export interface Memory {
+  pools: ReadonlyMap<PoolKey, PoolMemory>
+}
+
+export const emptyMemory: Memory = { pools: new Map() }
+
+export function newPool(nowMs: number): PoolMemory {
+  return {
+    firstSeenMs: nowMs,
+    demand: noDemand,
+    window: emptyWindow,
+    workers: new Map(),
+    loadMs: undefined,
+    change: undefined,
+    trial: undefined,
+    proven: 1,
+    knee: undefined,
+    ceiling: undefined,
+    expected: undefined,
+    foreign: undefined,
+    noShrinkBeforeMs: 0,
+    shrinksAbandoned: 0,
+    noActionBeforeMs: 0,
+    waitingTicks: 0,
+    requestsWithWorkers: undefined,
+    launcher: false,
+    wantsFreshLook: false,
+  }
+}

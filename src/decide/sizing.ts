@@ -1,0 +1,79 @@
+import type { PoolPolicy } from '../config.ts'
+import type { Description } from '../model.ts'
+import { arrivalRate, serviceTime } from './demand.ts'
+import { workersNeeded } from './erlang.ts'
+import type { PoolMemory } from './memory.ts'
+
+/** The least time a backlog is given to drain. */
+const DRAIN_MS = 5_000
+/** On the way down the wait must be met with this much to spare. */
+const MARGIN = 0.8
+/** Loads that run together slow each other down; together they may take this part of the start-up timeout. */
+const LOADING_SHARE = 0.25
+
+export interface Needed {
+  arrivals: number
+  serviceMs: number
+  /** Workers for the arrivals alone. */
+  steady: number
+  /** Workers for the arrivals and the backlog. */
+  now: number
+  /** Workers for the arrivals with a margin: what must have been enough before a worker goes. */
+  safely: number
+}
+
+/** How many workers the load asks for, unclipped; undefined while arrivals or service time are not known. */
+export function size(
+  memory: PoolMemory,
+  description: Description,
+  policy: PoolPolicy,
+): Needed | undefined {
+  const arrivals = arrivalRate(memory.demand)
+  const serviceMs = serviceTime(memory.demand)
+  if (arrivals === undefined) return undefined
+  if (serviceMs === undefined) {
+    return arrivals === 0 ? { arrivals, serviceMs: 0, steady: 0, now: 0, safely: 0 } : undefined
+  }
+  const waitMs = policy.maxWaitMs ?? 1.5 * serviceMs
+  const workers = (rate: number, share: number) =>
+    workersNeeded(
+      {
+        arrivalsPerSecond: rate,
+        serviceMs,
+        batchSize: description.batchSize,
+        maxBatchDelayMs: description.maxBatchDelayMs,
+      },
+      waitMs,
+      share,
+    )
+  // A queue seen once may be a coincidence of arrivals, and a backlog never asks for more than the arrivals do.
+  const waiting = memory.waitingTicks >= 2 ? (description.pending ?? 0) : 0
+  const drainMs = Math.max(DRAIN_MS, (memory.loadMs ?? 0) / 2)
+  const backlog = Math.min((waiting * 1000) / drainMs, arrivals)
+  return {
+    arrivals,
+    serviceMs,
+    steady: workers(arrivals, policy.waitProbability),
+    now: workers(arrivals + backlog, policy.waitProbability),
+    safely: workers(arrivals, policy.waitProbability * MARGIN),
+  }
+}
+
+/**
+ * The next worker count on the way up to `target`: all at once where workers are known to run beside each other, else no more
+ * than twice as many, and no more loads together than fit well into the start-up timeout.
+ */
+export function nextStep(
+  from: number,
+  target: number,
+  memory: PoolMemory,
+  description: Description,
+): number {
+  const together =
+    memory.loadMs === undefined
+      ? 1
+      : Math.floor((LOADING_SHARE * description.startupTimeoutMs) / Math.max(memory.loadMs, 1))
+  const queueHalfFull = (description.pending ?? 0) > (description.queueFree ?? Infinity)
+  const proven = queueHalfFull ? Infinity : 2 * Math.max(1, from, memory.proven)
+  return Math.min(target, proven, from + Math.max(1, together))
+}

@@ -1,0 +1,29 @@
+import type { Refusal } from '../model.ts'
+import type { View } from './view.ts'
+
+export const refusals: Record<Refusal, string> = {
+  stateful: 'its sequences are tied to their worker and would be lost with it',
+  parallel: 'one worker is a group of processes over several devices',
+  continuous_batching: 'requests stay in the worker over many steps',
+  job_ticket: 'requests are refused instead of queued, so there is no load to see',
+  launcher: 'cpu_launcher_enable restarts every worker at each change',
+  switched_off: 'STOKER_MODELS says scale: false',
+}
+
+/** The load and what it asks for, as the beginning of a sentence. */
+export function load(view: View): string {
+  const { needed, policy } = view
+  if (!needed) return 'Load unknown'
+  if (needed.arrivals === 0) return 'No requests'
+  const waitMs = policy.maxWaitMs ?? 1.5 * needed.serviceMs
+  const rate = needed.arrivals.toPrecision(needed.arrivals < 10 ? 2 : 3)
+  const service = needed.serviceMs.toFixed(needed.serviceMs < 10 ? 1 : 0)
+  const waiting = needed.now > needed.steady ? ` and ${view.waiting} waiting` : ''
+  return `${rate} requests/s of ${service} ms${waiting} need ${needed.now} so that ${100 - policy.waitProbability * 100} % wait less than ${waitMs.toFixed(0)} ms`
+}
+
+export const count = (workers: number) => `${workers} worker${workers === 1 ? '' : 's'}`
+export const are = (workers: number) => (workers === 1 ? 'is' : 'are')
+export const were = (workers: number) => (workers === 1 ? 'was' : 'were')
+export const seconds = (ms: number) => `${Math.max(1, Math.round(ms / 1000))} s`
+export const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)

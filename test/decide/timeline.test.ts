@@ -1,0 +1,207 @@
+import t from 'tap'
+import { policy, World } from './world.ts'
+
+t.test('a step is answered within two seconds and forgotten only after the hold window', t => {
+  const world = new World()
+  world.rate = 10
+  world.run(20)
+  t.equal(world.ready, 3, 'Erlang-C: 10 requests/s of 100 ms and 2 % over 150 ms need 3')
+  world.rate = 60
+  world.run(2)
+  t.equal(world.last.action?.kind ?? world.last.reason, 'loading')
+  t.match(world.story.at(-1), /^21:3→\d demand$/)
+  world.run(20)
+  t.equal(world.ready, 8)
+  world.rate = 10
+  world.run(59)
+  t.equal(world.ready, 8, 'nothing goes within the hold')
+  t.equal(world.last.reason, 'steady')
+  world.run(60)
+  t.equal(world.ready, 3)
+  const downs = world.story.filter(line => line.endsWith('excess'))
+  t.same(
+    downs.map(line => line.split(':')[1]),
+    ['8→7 excess', '7→6 excess', '6→5 excess', '5→4 excess', '4→3 excess'],
+  )
+  t.end()
+})
+
+t.test('workers that get in each other’s way are taken back, and the knee is remembered', t => {
+  const world = new World()
+  // One lock for all: 18 requests/s with one worker, 20 with four.
+  world.serviceMs = busy => 55 * Math.max(1, busy * 0.9)
+  world.rate = 25
+  world.run(40)
+  t.ok(world.ready <= 2, `${world.ready} workers`)
+  t.ok(world.last.inputs.knee !== null)
+  const settled = world.story.length
+  world.run(300)
+  t.equal(world.story.length, settled, 'it stays')
+  t.equal(world.last.reason, 'at_knee')
+  t.match(world.last.because, /served no more than/)
+  t.end()
+})
+
+t.test(
+  'a growth that fails to load is rolled back within two ticks and not tried again soon',
+  t => {
+    const world = new World()
+    world.rate = 10
+    world.loadsFail = true
+    world.run(6)
+    t.same(world.story.slice(0, 2), ['2:1→2 demand', '4:2→1 load_failed'])
+    world.run(300)
+    t.equal(world.story.length, 2, 'the ceiling holds')
+    t.equal(world.last.reason, 'at_ceiling')
+    t.match(world.last.because, /its process ended while loading/)
+    world.loadsFail = false
+    world.run(400)
+    t.ok(world.ready > 1, 'and is forgotten with time')
+    t.end()
+  },
+)
+
+t.test('a load that hangs is rolled back before TorchServe’s own timeout', t => {
+  const world = new World()
+  world.rate = 10
+  world.loadMs = Infinity
+  world.run(130)
+  const [grown, back] = world.story
+  t.equal(grown, '2:1→2 demand')
+  t.match(back, /2→1 load_failed$/)
+  t.ok(Number(back?.split(':')[0]) < 120)
+  t.end()
+})
+
+t.test('what cannot be read takes nobody away', async t => {
+  for (const blind of ['readable', 'metricsReadable'] as const) {
+    const world = new World(5)
+    world.rate = 10
+    world.run(100)
+    const before = world.ready
+    world[blind] = false
+    world.rate = 0
+    world.run(600)
+    t.equal(world.ready, before, blind)
+    t.match(world.last.reason, 'stale')
+  }
+})
+
+t.test('a restarted TorchServe gets its workers back, and its counters are no negative load', t => {
+  const world = new World()
+  world.rate = 30
+  world.run(60)
+  const before = world.ready
+  world.readable = false
+  world.run(4)
+  world.restart(1)
+  world.readable = true
+  world.run(30)
+  t.ok(world.ready >= before - 1, `${world.ready} of ${before}`)
+  t.ok(world.decisions.every(({ inputs }) => (inputs.arrivalsPerSecond ?? 0) >= 0))
+  t.end()
+})
+
+t.test('what somebody else sets is left alone for a while', t => {
+  const world = new World()
+  world.rate = 10
+  world.run(20)
+  world.add(3)
+  world.run(5)
+  t.equal(world.last.reason, 'foreign_change')
+  t.match(world.last.because, 'Somebody else set 6 workers')
+  world.run(50)
+  t.equal(world.ready, 6)
+  world.workers.length = 2
+  world.run(100)
+  t.equal(world.ready, 2, 'the second time for twice as long')
+  t.end()
+})
+
+t.test('zero workers and back', t => {
+  const world = new World()
+  world.policy = { ...policy, minWorkers: 0 }
+  world.rate = 1
+  world.run(70)
+  world.rate = 0
+  world.run(100)
+  t.equal(world.workers.length, 0)
+  t.match(world.last.because, /first request will wake/)
+  world.run(300)
+  t.equal(world.workers.length, 0, 'nothing arrives, nothing wakes')
+  world.requests += 1
+  world.run(1)
+  t.match(world.story.at(-1), /0→1 wake$/)
+  world.run(3)
+  t.equal(world.ready, 1)
+  t.end()
+})
+
+t.test('without opt-in the last worker stays', t => {
+  const world = new World(2)
+  world.run(300)
+  t.equal(world.ready, 1)
+  t.end()
+})
+
+t.test('bounds are kept whatever the load', t => {
+  const world = new World(1)
+  world.policy = { ...policy, minWorkers: 3, maxWorkers: 4 }
+  world.run(20)
+  t.equal(world.ready, 3)
+  t.equal(world.story[0]?.split(' ')[1], 'below_minimum')
+  world.rate = 200
+  world.run(60)
+  t.equal(world.ready, 4)
+  t.equal(world.last.reason, 'at_maximum')
+  world.policy = { ...policy, maxWorkers: 2 }
+  world.run(20)
+  t.equal(world.ready, 2)
+  t.end()
+})
+
+t.test('all workers dead: going to none and back is the only cure', t => {
+  const world = new World(0)
+  world.description = { maxRetryMs: 10_000, startupTimeoutMs: 20_000 }
+  world.loadsFail = true
+  world.add(1)
+  for (const worker of world.workers) worker.fails = false
+  world.loadsFail = false
+  world.run(30)
+  t.same(world.story, [], 'it may still be loading')
+  world.run(15)
+  t.match(world.story[0], /1→1 dead_worker$/)
+  world.run(5)
+  t.equal(world.ready, 1)
+  t.end()
+})
+
+t.test('a shrink that finds no safe moment is tried again, ever more rarely', t => {
+  const world = new World(3)
+  world.shrinks = 'abandoned'
+  world.run(600)
+  t.equal(world.ready, 3)
+  const seconds = world.story.map(line => Number(line.split(':')[0]))
+  const gaps = seconds.slice(1).map((second, i) => second - Number(seconds[i]))
+  t.ok(gaps.length > 3)
+  t.ok(
+    gaps.every((gap, i) => gap >= Number(gaps[i - 1] ?? 0)),
+    String(gaps),
+  )
+  t.ok(Math.max(...gaps) <= 62)
+  t.end()
+})
+
+t.test('models where a worker is more than a worker are refused, with the reason', t => {
+  const world = new World(3)
+  world.description = { refusal: 'stateful' }
+  world.rate = 100
+  world.run(100)
+  t.same(world.story, [])
+  t.match(world.last, { reason: 'refused', because: /sequences/ })
+  world.description = {}
+  world.policy = { ...policy, scale: false }
+  world.run(1)
+  t.match(world.last, { reason: 'refused', because: /scale: false/ })
+  t.end()
+})
