@@ -28,10 +28,10 @@ export function linuxProcesses(proc = '/proc'): Processes {
   const threads = new Map<number, { atMs: number; ids: Map<string, string[]> }>()
 
   /** Thread ids by worker id: TorchServe names a worker's threads `W-<id>-<model>…`, cut to 15 characters by the kernel. */
-  function threadsOf(java: number): Map<string, string[]> {
+  function threadsOf(java: number, wanted: string): Map<string, string[]> {
     const known = threads.get(java)
     const atMs = performance.now()
-    if (known && atMs - known.atMs < THREADS_KNOWN_MS) return known.ids
+    if (known?.ids.has(wanted) && atMs - known.atMs < THREADS_KNOWN_MS) return known.ids
     const ids = new Map<string, string[]>()
     for (const tid of list(`${proc}/${java}/task`)) {
       const worker = /^W-(\d+)-/.exec(read(`${proc}/${java}/task/${tid}/comm`) ?? '')?.[1]
@@ -56,7 +56,7 @@ export function linuxProcesses(proc = '/proc'): Processes {
 
     thread(workerId, workerPid) {
       const java = statOf(proc, workerPid)?.parent
-      const ids = java === undefined ? undefined : threadsOf(java).get(workerId)
+      const ids = java === undefined ? undefined : threadsOf(java, workerId).get(workerId)
       if (!ids || ids.length === 0) return undefined
       return ids
         .map(tid => {

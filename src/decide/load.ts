@@ -116,7 +116,7 @@ export const down: Rule = view => {
     )
   }
   const busy = busyWorkers(memory.demand, 5_000)
-  if (view.waiting > 0 || busy >= live - 1) {
+  if (view.waiting > 0 || (busy > 0 && busy >= live - 1)) {
     return hold(
       view,
       'consolidation',

@@ -91,13 +91,12 @@ t.test('a restarted TorchServe gets its workers back, and its counters are no ne
   const world = new World()
   world.rate = 30
   world.run(60)
-  const before = world.ready
   world.readable = false
   world.run(4)
   world.restart(1)
   world.readable = true
   world.run(30)
-  t.ok(world.ready >= before - 1, `${world.ready} of ${before}`)
+  t.ok(world.ready >= 5, 'what 30 requests/s of 100 ms need')
   t.ok(world.decisions.every(({ inputs }) => (inputs.arrivalsPerSecond ?? 0) >= 0))
   t.end()
 })
