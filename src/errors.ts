@@ -26,7 +26,8 @@ export const errorTable = {
   },
   TORCHSERVE_TLS: {
     says: 'One side speaks TLS and the other does not, or the certificate is not trusted.',
-    remedy: 'Use https:// in the URL, and set STOKER_CA_FILE to the CA (or the self-signed certificate).',
+    remedy:
+      'Use https:// in the URL, and set STOKER_CA_FILE to the CA (or the self-signed certificate).',
     retry: true,
   },
   TORCHSERVE_NOT_TORCHSERVE: {
@@ -60,10 +61,23 @@ export const errorTable = {
       'Set metrics_mode=prometheus in config.properties (or TS_METRICS_MODE=prometheus with enable_envvars_config=true) and restart TorchServe. Until then no arrivals are seen and no workers are changed.',
     retry: true,
   },
+  METRICS_INCOMPLETE: {
+    says: 'TorchServe’s metrics page lacks counters that scaling needs.',
+    remedy:
+      'Keep ts_inference_requests_total, ts_inference_latency_microseconds and ts_queue_latency_microseconds as counters in the file metrics_config names, and check that the metrics URL is TorchServe’s. Until then no workers are changed.',
+    retry: true,
+  },
   KEY_FILE_UNREADABLE: {
     says: 'The key file cannot be read or is not TorchServe’s.',
-    remedy: 'STOKER_KEY_FILE must name TorchServe’s key_file.json; it has mode 0600, so the agent needs the same user id.',
+    remedy:
+      'STOKER_KEY_FILE must name TorchServe’s key_file.json; it has mode 0600, so the agent needs the same user id.',
     retry: true,
+  },
+  LISTEN_FAILED: {
+    says: 'The agent cannot listen on its address.',
+    remedy:
+      'Free the port, or choose another with STOKER_LISTEN_PORT (the address is STOKER_LISTEN_HOST).',
+    retry: false,
   },
 } as const satisfies Record<string, { says: string; remedy: string; retry: boolean }>
 

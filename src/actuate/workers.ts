@@ -99,6 +99,7 @@ export function createWorkersActuator(on: {
     }
 
     const seen = asListed(description.workers)
+    const arrivals = () => torchserve.arrivals(action.pool)
     const victim = seen.at(-1)
     if (victim && mayBeRetired(action)) {
       const guard = await on.openGuard(victim.pid)
@@ -110,6 +111,7 @@ export function createWorkersActuator(on: {
           others: seen.slice(0, -1),
           worker: stoppable(processes, guard, victim.pid),
           sendDecoy: await torchserve.sendDecoy(action.pool),
+          arrivals,
           pending: async () => (await torchserve.pending(action.pool)) ?? NaN,
           remove,
           untilMs,
@@ -131,7 +133,6 @@ export function createWorkersActuator(on: {
     }
     // A batch is invisible while it is assembled, and in service for a whole service time after.
     const quietMs = Math.max(QUIET_MS, description.maxBatchDelayMs + 2 * (serviceMs ?? QUIET_MS))
-    const arrivals = () => torchserve.arrivals(action.pool)
     const pending = async () => (await torchserve.pending(action.pool)) ?? 0
     if (await waitForGap({ clock, arrivals, pending, quietMs, untilMs: untilMs + quietMs })) {
       await remove()

@@ -1,6 +1,7 @@
 import { connect as connectPlain, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { PoolId } from '../model.ts'
+import { isObject } from './reply.ts'
 
 /** Both replies together; a describe reply of a thousand workers has 200 KB. */
 const MOST_BYTES = 1024 * 1024
@@ -107,15 +108,11 @@ function plainDescription(body: string): Queued | undefined {
     return undefined
   }
   const model: unknown = Array.isArray(parsed) ? parsed[0] : undefined
-  if (!isRecord(model) || 'customizedMetadata' in model) return undefined
+  if (!isObject(model) || 'customizedMetadata' in model) return undefined
   const queue = model['jobQueueStatus']
   const workers = Array.isArray(model['workers']) ? model['workers'] : []
   return {
-    pending: isRecord(queue) ? Number(queue['pendingRequests']) : Number.NaN,
-    workers: workers.map((worker: unknown) => (isRecord(worker) ? String(worker['id']) : '')),
+    pending: isObject(queue) ? Number(queue['pendingRequests']) : Number.NaN,
+    workers: workers.map((worker: unknown) => (isObject(worker) ? String(worker['id']) : '')),
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
 }

@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises'
+import { sendDecoy } from '../clients/decoy.ts'
+import { isObject } from '../clients/reply.ts'
+import type { TorchServe } from '../clients/torchserve.ts'
+import type { Config } from '../config.ts'
+import type { PoolId } from '../model.ts'
+import type { Actuated } from './workers.ts'
+
+const ARRIVALS = 'ts_inference_requests_total'
+
+/** TorchServe as the actuator sees it. */
+export function actuated(
+  torchserve: Pick<TorchServe, 'scale' | 'describe' | 'metrics' | 'authorization'>,
+  config: Pick<Config, 'managementUrl' | 'caFile' | 'timeoutMs'>,
+): Actuated {
+  return {
+    scale: (pool, workers) => torchserve.scale(pool, workers),
+    pending: async pool => pendingOf(await torchserve.describe(pool.model), pool),
+    async arrivals({ model }) {
+      const page = await torchserve.metrics([ARRIVALS])
+      return page
+        .split('\n')
+        .filter(line => line.includes(`model_name="${model}"`))
+        .join('\n')
+    },
+    async sendDecoy(pool) {
+      const headers = await torchserve.authorization('management')
+      const ca = config.caFile === undefined ? undefined : await readFile(config.caFile, 'utf8')
+      const options = { headers, ca, timeoutMs: config.timeoutMs }
+      return () => sendDecoy(config.managementUrl, pool, options)
+    },
+  }
+}
+
+function pendingOf(description: unknown, pool: PoolId): number | undefined {
+  const versions: unknown[] = Array.isArray(description) ? description : []
+  for (const version of versions) {
+    if (!isObject(version) || version['modelVersion'] !== pool.version) continue
+    const queue = version['jobQueueStatus']
+    return isObject(queue) ? Number(queue['pendingRequests']) : undefined
+  }
+  return undefined
+}

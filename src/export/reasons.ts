@@ -1,0 +1,77 @@
+import type { Reason } from '../model.ts'
+
+/** A few words and one sentence for every reason: the page, `/decisions` and docs/metrics.md use the same. */
+export const reasons: Readonly<Record<Reason, { label: string; meaning: string }>> = {
+  demand: {
+    label: 'More load',
+    meaning: 'Requests arrive faster than the workers can serve in time.',
+  },
+  backlog: {
+    label: 'Clearing a queue',
+    meaning: 'The waiting requests need more workers than the arrivals alone.',
+  },
+  wake: { label: 'Waking up', meaning: 'The first request came to a pool without workers.' },
+  idle: { label: 'Idle', meaning: 'No request for long enough to give all workers back.' },
+  below_minimum: {
+    label: 'Below the minimum',
+    meaning: 'Fewer workers than the configured minimum.',
+  },
+  above_maximum: {
+    label: 'Above the maximum',
+    meaning: 'More workers than the configured maximum.',
+  },
+  excess: {
+    label: 'More than needed',
+    meaning: 'For the whole hold window fewer workers were enough.',
+  },
+  knee: {
+    label: 'Past the knee',
+    meaning: 'The last worker brought no throughput and is taken back.',
+  },
+  load_failed: {
+    label: 'Load failed',
+    meaning: 'New workers did not come up; the growth is taken back.',
+  },
+  dead_worker: {
+    label: 'Workers dead',
+    meaning: 'Workers died and TorchServe does not bring them back.',
+  },
+  steady: { label: 'Steady', meaning: 'The workers fit the load.' },
+  in_flight: { label: 'Change under way', meaning: 'An earlier change has not finished.' },
+  loading: { label: 'Loading', meaning: 'Workers that are loading will be enough.' },
+  measuring: { label: 'Measuring', meaning: 'It is being measured what the last worker brought.' },
+  hold_window: {
+    label: 'Waiting to shrink',
+    meaning: 'Fewer workers would do, but not for long enough yet.',
+  },
+  at_maximum: {
+    label: 'At the maximum',
+    meaning: 'More workers are needed than the configuration allows.',
+  },
+  at_knee: {
+    label: 'At the knee',
+    meaning: 'More workers are needed, but they would bring no throughput.',
+  },
+  at_ceiling: {
+    label: 'At the ceiling',
+    meaning: 'More workers are needed, but the last attempt failed; it is tried again later.',
+  },
+  consolidation: {
+    label: 'Too busy to shrink',
+    meaning: 'Fewer workers would do by the numbers, but these are busy or requests are waiting.',
+  },
+  learning: { label: 'Learning', meaning: 'The service time is not known yet.' },
+  stale: { label: 'No fresh data', meaning: 'What is known is too old or too little to act on.' },
+  foreign_change: {
+    label: 'Changed by another',
+    meaning: 'Someone else changed the worker count; it is left alone for a while.',
+  },
+  refused: {
+    label: 'Not scaled',
+    meaning: 'Changing the worker count would be wrong for this model.',
+  },
+  cooldown: {
+    label: 'Cooling down',
+    meaning: 'The last change was a moment ago or failed; the next one waits.',
+  },
+}

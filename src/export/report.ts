@@ -1,0 +1,69 @@
+import type { Decision, Outcome, Reason } from '../model.ts'
+import type { Tick } from './tick.ts'
+
+/** One line for whoever reads the log. */
+export interface Line {
+  level: 'info' | 'warn'
+  text: string
+  fields: Record<string, unknown>
+}
+
+/** Holds that a person should hear of once, when they begin. */
+const notable: ReadonlySet<Reason> = new Set([
+  'at_maximum',
+  'at_knee',
+  'at_ceiling',
+  'foreign_change',
+  'refused',
+])
+
+/** Writes a line for each change, for what became of it, and for what stands in the way; nothing for a tick as before. */
+export function createReport(write: (line: Line) => void): (tick: Tick) => void {
+  const reasons = new Map<string, Reason>()
+  let notes = new Set<string>()
+  return ({ seen, decisions }) => {
+    const known = notes
+    notes = new Set(seen.notes.map(note => note.code))
+    for (const { code, message } of seen.notes) {
+      if (!known.has(code)) write({ level: 'warn', text: message, fields: { code } })
+    }
+    for (const outcome of seen.outcomes) {
+      const line = lineOf(outcome)
+      if (line) write(line)
+    }
+    for (const decision of decisions) {
+      const began = reasons.get(decision.key) !== decision.reason
+      reasons.set(decision.key, decision.reason)
+      if (decision.action || (began && notable.has(decision.reason))) write(announce(decision))
+    }
+  }
+}
+
+function announce({ action, because, key, reason }: Decision): Line {
+  const fields = { model: key, reason, ...(action ? { from: action.from, to: action.to } : {}) }
+  return { level: 'info', text: `${key}: ${because}`, fields }
+}
+
+function lineOf(outcome: Outcome): Line | undefined {
+  const { action } = outcome
+  const fields = { model: action.key, from: action.from, to: action.to, outcome: outcome.kind }
+  switch (outcome.kind) {
+    case 'removed': {
+      const { delayedMs, sureness, tookMs, tries } = outcome
+      const text = `${action.key}: a worker is gone (${sureness}, ${tries} ${tries === 1 ? 'try' : 'tries'}, ${(tookMs / 1000).toFixed(1)} s)`
+      return { level: 'info', text, fields: { ...fields, sureness, tries, tookMs, delayedMs } }
+    }
+    case 'abandoned':
+      return { level: 'info', text: `${action.key}: no worker taken: ${outcome.why}`, fields }
+    case 'failed':
+      return {
+        level: 'warn',
+        text: `${action.key}: ${action.from} → ${action.to} failed: ${outcome.message}`,
+        fields: { ...fields, code: outcome.code },
+      }
+    case 'advised':
+      return { level: 'info', text: `${action.key}: advised only, nothing was changed`, fields }
+    case 'commanded':
+      return undefined
+  }
+}

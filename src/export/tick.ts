@@ -1,0 +1,52 @@
+import type { Decision, Observation, PoolId } from '../model.ts'
+
+/** What one pass of the loop saw and decided, and how long it took. */
+export interface Tick {
+  seen: Observation
+  decisions: readonly Decision[]
+  tookMs: number
+}
+
+/** One pool as metrics and page show it: numbers whose source is not fresh are null, never old and never 0. */
+export interface PoolNow {
+  /** The same before and after another version of the model appears, which the pool's key is not. */
+  id: string
+  decision: Decision
+  /** Whether TorchServe's description of the pool is fresh. */
+  fresh: boolean
+  descriptionAtMs: number | null
+  arrivalsPerSecond: number | null
+  waiting: number | null
+  workers: { ready: number; loading: number; dead: number } | null
+  /** Where the pool is heading: the need of the hold window within minimum and limit. */
+  wanted: number | null
+  /** The most workers it may have now: the least of maximum, knee and ceiling. */
+  limit: number
+}
+
+export function identify(pool: PoolId): string {
+  return `${pool.model}\n${pool.version}`
+}
+
+export function poolsOf(tick: Tick): PoolNow[] {
+  const seen = new Map(tick.seen.pools.map(pool => [pool.key, pool]))
+  return tick.decisions.map(decision => {
+    const { inputs } = decision
+    const description = seen.get(decision.key)?.description
+    const counters = seen.get(decision.key)?.counters
+    const fresh = description?.state === 'fresh'
+    const limit = Math.min(inputs.maximum, inputs.knee ?? Infinity, inputs.ceiling ?? Infinity)
+    const need = inputs.held ?? inputs.needed
+    return {
+      id: identify(decision.pool),
+      decision,
+      fresh,
+      descriptionAtMs: description && description.state !== 'absent' ? description.atMs : null,
+      arrivalsPerSecond: counters?.state === 'fresh' ? inputs.arrivalsPerSecond : null,
+      waiting: fresh ? inputs.waiting : null,
+      workers: fresh ? { ready: inputs.ready, loading: inputs.loading, dead: inputs.dead } : null,
+      wanted: need === null ? null : Math.min(limit, Math.max(inputs.minimum, need)),
+      limit,
+    }
+  })
+}

@@ -1,0 +1,183 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { pino } from 'pino'
+import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
+import { actuated } from './actuate/torchserve.ts'
+import { createWorkersActuator } from './actuate/workers.ts'
+import { run } from './agent.ts'
+import { linuxProcesses, type Processes } from './clients/processes.ts'
+import { createTorchServe } from './clients/torchserve.ts'
+import { wallClock as clock } from './clock.ts'
+import { ConfigError, helpText, parseConfig, policyFor, type Config } from './config.ts'
+import { checkDocs, writeDocs } from './docs.ts'
+import { StokerError } from './errors.ts'
+import { createReport, type Line } from './export/report.ts'
+import { createExport } from './export/server.ts'
+import { createTorchServeObserver } from './observe/torchserve.ts'
+
+const EXIT_USAGE = 64
+const EXIT_FAILED = 1
+/** A worker that is being retired is finished or let go within this time. */
+const SETTLE_MS = 6_000
+
+const root = new URL('..', import.meta.url)
+const usage = `Usage: stoker <command>
+
+  agent    scale the workers of the TorchServe beside it; configured by the variables below
+  demo     the agent with an emulated TorchServe under load, in the browser
+             --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
+             --port N           port of the page (9790)
+  docs     write docs/*.md from the code; --check only compares
+  version
+`
+
+/** What the agent acts through besides HTTP: processes, and a guard for those that are stopped. */
+interface Host {
+  processes: Processes
+  openGuard: OpenGuard
+}
+
+/** Runs the agent until `signal` aborts. */
+async function agent(
+  config: Config,
+  host: Host,
+  write: (line: Line) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const torchserve = createTorchServe(config, clock)
+  const observer = createTorchServeObserver({
+    torchserve,
+    clock,
+    timeoutMs: config.timeoutMs,
+    processes: host.processes,
+  })
+  const policyOf = (model: string) => policyFor(config, model)
+  const actuate = createWorkersActuator({
+    ...host,
+    torchserve: actuated(torchserve, config),
+    clock,
+    policyOf,
+    advise: config.mode === 'advise',
+  })
+  const shown = createExport({
+    config,
+    clock,
+    version: version(),
+    logger: { error: (fields, text) => write({ level: 'warn', text, fields: { ...fields } }) },
+  })
+  const url = await shown.listen()
+  write({
+    level: 'info',
+    text: `Tending ${torchserve.url}${config.mode === 'advise' ? ' (advising only)' : ''}; watch at ${url}`,
+    fields: { url, mode: config.mode },
+  })
+  const report = createReport(write)
+  const ports = {
+    clock,
+    policyOf,
+    observe: (urgent: boolean) => observer.observe(urgent),
+    actuate,
+    record(tick: Parameters<typeof shown.record>[0]) {
+      report(tick)
+      shown.record(tick)
+    },
+  }
+  await run(ports, config.tickMs, signal, error =>
+    write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
+  )
+  await Promise.race([actuate.settled(), clock.sleep(SETTLE_MS)])
+  await shown.close()
+  await torchserve.close()
+}
+
+async function demo(args: string[], signal: AbortSignal): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: { torchserve: { type: 'string' }, port: { type: 'string' } },
+  })
+  // Loaded only here: the agent’s memory is the pod’s.
+  const { startDemo } = await import('./simulate/demo.ts')
+  const emulated = values.torchserve === undefined ? await startDemo({ clock, signal }) : undefined
+  const config = parseConfig({
+    ...process.env,
+    ...(emulated?.env ?? besides(values.torchserve)),
+    ...(values.port ? { STOKER_LISTEN_PORT: values.port } : {}),
+  })
+  await agent(config, emulated?.host ?? linux(), toTerminal, signal)
+  await emulated?.close()
+}
+
+/** TorchServe’s other two addresses, by its habit of consecutive ports. */
+function besides(management = ''): Record<string, string> {
+  const at = (offset: number) => {
+    const url = new URL(management)
+    url.port = String(Number(url.port || 8081) + offset)
+    return url.href
+  }
+  return {
+    STOKER_MANAGEMENT_URL: management,
+    STOKER_METRICS_URL: at(1),
+    STOKER_INFERENCE_URL: at(-1),
+  }
+}
+
+function toTerminal({ text }: Line): void {
+  console.log(`${new Date().toTimeString().slice(0, 8)}  ${text}`)
+}
+
+function linux(): Host {
+  return { processes: linuxProcesses(), openGuard: guardProcess }
+}
+
+function version(): string {
+  const { version: text } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
+    version: string
+  }
+  return text
+}
+
+function docs(args: string[]): void {
+  if (!args.includes('--check')) return writeDocs(root.pathname)
+  const stale = checkDocs(root.pathname)
+  if (stale.length === 0) return
+  console.error(`Not what the code says: ${stale.join(', ')}. Run npm run docs.`)
+  process.exitCode = EXIT_FAILED
+}
+
+async function main([command, ...args]: string[]): Promise<void> {
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+  switch (command) {
+    case 'agent': {
+      const config = parseConfig(process.env)
+      const log = pino({ level: config.logLevel, base: null })
+      return agent(
+        config,
+        linux(),
+        ({ level, text, fields }) => log[level](fields, text),
+        stop.signal,
+      )
+    }
+    case 'demo':
+      return demo(args, stop.signal)
+    case 'docs':
+      return docs(args)
+    case 'version':
+      return console.log(version())
+    case 'help':
+    case '--help':
+    case undefined:
+      return console.log(`${usage}\n${helpText()}`)
+    default:
+      console.error(`Unknown command ${command}.\n\n${usage}`)
+      process.exitCode = EXIT_USAGE
+  }
+}
+
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  console.error(error instanceof StokerError ? `${error.code}: ${error.message}` : error)
+  process.exitCode = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED
+}

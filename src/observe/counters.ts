@@ -1,0 +1,113 @@
+/** TorchServe's counters on its metrics page, and which pool each of them belongs to. */
+import type { Counters, Description } from '../model.ts'
+import type { Sample } from './exposition.ts'
+
+export const counterNames = [
+  'ts_inference_requests_total',
+  'ts_inference_latency_microseconds',
+  'ts_queue_latency_microseconds',
+] as const
+/** Milliseconds in the handler for the last batch of a model; only in TorchServe's prometheus mode. */
+export const predictionName = 'PredictionTime'
+
+type Totals = Omit<Counters, 'predictionMs'>
+
+/** The counters of a page by model, and within it by the version the clients asked for; `default`: for none. */
+export interface Page {
+  series: ReadonlyMap<string, ReadonlyMap<string, Totals>>
+  predictionMs: ReadonlyMap<string, number>
+}
+
+const none: Totals = { requests: 0, latencyUs: 0, queueUs: 0 }
+const fieldOf = new Map<string, keyof Totals>([
+  [counterNames[0], 'requests'],
+  [counterNames[1], 'latencyUs'],
+  [counterNames[2], 'queueUs'],
+])
+
+export function readPage(samples: readonly Sample[]): Page {
+  const series = new Map<string, Map<string, Totals>>()
+  const predictionMs = new Map<string, number>()
+  for (const { name, labels, value } of samples) {
+    const field = fieldOf.get(name)
+    if (!Number.isFinite(value)) continue
+    if (name === predictionName && labels['ModelName']) predictionMs.set(labels['ModelName'], value)
+    if (!field || !labels['model_name']) continue
+    const versions = series.get(labels['model_name']) ?? new Map<string, Totals>()
+    const version = labels['model_version'] ?? 'default'
+    versions.set(version, add(versions.get(version) ?? none, { ...none, [field]: value }))
+    series.set(labels['model_name'], versions)
+  }
+  return { series, predictionMs }
+}
+
+/** Requests by model, whatever version they asked for. */
+export function requestsByModel(page: Page): Map<string, number> {
+  return new Map(
+    page.series
+      .entries()
+      .map(([model, versions]) => [
+        model,
+        versions.values().reduce((sum, { requests }) => sum + requests, 0),
+      ]),
+  )
+}
+
+/** What the series `default` of a model had counted while a version was its default. */
+interface Ledger {
+  defaultVersion: string
+  counted: Totals
+  moved: Map<string, Totals>
+}
+
+/**
+ * Attributes a page to pools. Requests without a version are counted in a series of their own and belong to the version that
+ * was the default then: when another one becomes the default, what was counted before stays where it was.
+ */
+export class Attribution {
+  #ledgers = new Map<string, Ledger>()
+
+  /** Counters by description. A series that is not on the page counts as zero; so show only complete pages. */
+  count(page: Page, models: Iterable<readonly Description[]>): Map<Description, Counters> {
+    const ledgers = new Map<string, Ledger>()
+    const counts = new Map<Description, Counters>()
+    for (const versions of models) {
+      const current = versions.find(version => version.isDefault)?.id
+      if (!current) continue
+      const series = page.series.get(current.model)
+      const unversioned = series?.get('default') ?? none
+      const ledger = this.#carry(current.model, current.version, unversioned)
+      ledgers.set(current.model, ledger)
+      for (const description of versions) {
+        const { version } = description.id
+        const own = add(series?.get(version) ?? none, ledger.moved.get(version) ?? none)
+        const totals = description.isDefault ? add(own, unversioned) : own
+        const predictionMs =
+          versions.length === 1 ? page.predictionMs.get(current.model) : undefined
+        counts.set(description, { ...totals, predictionMs })
+      }
+    }
+    this.#ledgers = ledgers
+    return counts
+  }
+
+  #carry(model: string, version: string, unversioned: Totals): Ledger {
+    const before = this.#ledgers.get(model)
+    // Fallen: TorchServe restarted, and everything counts from zero again.
+    const restarted = before !== undefined && unversioned.requests < before.counted.requests
+    const moved = new Map(before && !restarted ? before.moved : [])
+    if (before && !restarted && before.defaultVersion !== version) {
+      moved.set(before.defaultVersion, add(moved.get(before.defaultVersion) ?? none, unversioned))
+      moved.set(version, add(moved.get(version) ?? none, unversioned, -1))
+    }
+    return { defaultVersion: version, counted: unversioned, moved }
+  }
+}
+
+function add(a: Totals, b: Totals, times: 1 | -1 = 1): Totals {
+  return {
+    requests: a.requests + times * b.requests,
+    latencyUs: a.latencyUs + times * b.latencyUs,
+    queueUs: a.queueUs + times * b.queueUs,
+  }
+}

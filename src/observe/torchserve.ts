@@ -1,0 +1,173 @@
+/** One look at TorchServe: its models, their workers and queues, and the counters of each pool. */
+import type { Processes } from '../clients/processes.ts'
+import type { TorchServe } from '../clients/torchserve.ts'
+import type { Clock } from '../clock.ts'
+import { StokerError } from '../errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Counters, Description, Note, Observation, PoolSeen, Reading } from '../model.ts'
+import { Attribution, counterNames, predictionName, readPage, requestsByModel } from './counters.ts'
+import type { Page } from './counters.ts'
+import { parseExposition } from './exposition.ts'
+import { ModelWatch } from './models.ts'
+import type { Look, ModelLook, Traffic } from './models.ts'
+
+export interface TorchServeObserverOptions {
+  torchserve: Pick<TorchServe, 'metrics' | 'listModels' | 'describe' | 'describeDefault' | 'url'>
+  /** Tells whether workers are alive; absent where processes cannot be seen. */
+  processes?: Pick<Processes, 'isWorker'>
+  clock: Clock
+  /** The limit of one call; a look takes at most twice as long. */
+  timeoutMs: number
+}
+
+export interface TorchServeObserver {
+  /**
+   * Looks once. Never throws: what could not be read is stale or absent, and a note says why. `urgent`: models on GPUs are
+   * described now, too.
+   */
+  observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>>
+}
+
+interface Dated<T> {
+  value: T
+  atMs: number
+}
+
+const forgottenMs = 30_000
+
+export function createTorchServeObserver(options: TorchServeObserverOptions): TorchServeObserver {
+  return new Observer(options)
+}
+
+class Observer implements TorchServeObserver {
+  readonly #torchserve: TorchServeObserverOptions['torchserve']
+  readonly #clock: Clock
+  readonly #watch: ModelWatch
+  readonly #attribution = new Attribution()
+  #traffic: Traffic | undefined
+  #counted = new Map<string, Dated<Counters>>()
+
+  constructor({ torchserve, processes, clock, timeoutMs }: TorchServeObserverOptions) {
+    this.#torchserve = torchserve
+    this.#clock = clock
+    this.#watch = new ModelWatch({ torchserve, processes, clock, timeoutMs })
+  }
+
+  async observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>> {
+    const [page, look] = await Promise.all([
+      this.#readPage(),
+      this.#watch.look(urgent, this.#traffic),
+    ])
+    const nowMs = this.#clock.now()
+    const faults = page instanceof StokerError ? [page, ...look.faults] : look.faults
+    this.#count(page, look)
+    const pools = look.models.flatMap(model => this.#poolsOf(model, page, nowMs))
+    return { atMs: nowMs, torchserve: this.#reach(look, nowMs), pools, notes: notesOf(faults) }
+  }
+
+  /** The page with every counter on it that TorchServe has, or why there is none. */
+  async #readPage(): Promise<Dated<Page> | StokerError> {
+    try {
+      const text = await this.#torchserve.metrics([...counterNames, predictionName])
+      const atMs = this.#clock.now()
+      let badLines = 0
+      const samples = parseExposition(text, () => badLines++)
+      const missing = counterNames.filter(name => !samples.some(sample => sample.name === name))
+      // Asked by name, a counter without a series yet and one that never comes look the same; the whole page tells them apart.
+      if (missing.length > 0) demand(missing, await this.#torchserve.metrics([]), badLines)
+      return { value: readPage(samples), atMs }
+    } catch (error) {
+      return error instanceof StokerError
+        ? error
+        : new StokerError('TORCHSERVE_FAILED', `Metrics: ${String(error)}`)
+    }
+  }
+
+  #count(page: Dated<Page> | StokerError, look: Look): void {
+    if (page instanceof StokerError) {
+      if (hasNoCounters(page.code)) this.#counted.clear()
+      return
+    }
+    this.#traffic = { atMs: page.atMs, requests: requestsByModel(page.value) }
+    const models = look.models.flatMap(({ known }) => (known ? [known.descriptions] : []))
+    const counts = this.#attribution.count(page.value, models)
+    this.#counted = new Map(
+      models.flatMap(versions =>
+        versions.flatMap(version => {
+          const value = counts.get(version)
+          return value ? [[keyOf(version, versions), { value, atMs: page.atMs }]] : []
+        }),
+      ),
+    )
+  }
+
+  #poolsOf(look: ModelLook, page: Dated<Page> | StokerError, nowMs: number): PoolSeen[] {
+    const { known, model } = look
+    if (!known) {
+      const why = look.why ?? 'not described yet'
+      const absent = { state: 'absent', why } as const
+      return [{ key: model, description: absent, counters: absent }]
+    }
+    const whyNotCounted = page instanceof StokerError ? page.message : undefined
+    return known.descriptions.map(value => {
+      const key = keyOf(value, known.descriptions)
+      return {
+        key,
+        description: reading({ value, atMs: known.atMs }, nowMs, look.why),
+        counters: reading(this.#counted.get(key), nowMs, whyNotCounted),
+      }
+    })
+  }
+
+  #reach(look: Look, nowMs: number): Observation['torchserve'] {
+    const last =
+      look.reachedAtMs === undefined
+        ? undefined
+        : { value: { url: this.#torchserve.url }, atMs: look.reachedAtMs }
+    return reading(last, nowMs, look.unreachable)
+  }
+}
+
+/** `resnet` for a model with one version, else `resnet:2.0`; a model with a colon in its name may collide with that. */
+function keyOf({ id }: Description, versions: readonly Description[]): string {
+  return versions.length === 1 ? id.model : `${id.model}:${id.version}`
+}
+
+/** Fresh without a `why`; else stale for 30 s, then absent. */
+function reading<T>(
+  last: Dated<T> | undefined,
+  nowMs: number,
+  why: string | undefined,
+): Reading<T> {
+  if (!last) return { state: 'absent', why: why ?? 'not seen yet' }
+  if (why === undefined) return { state: 'fresh', ...last }
+  const age = nowMs - last.atMs
+  if (age > forgottenMs) return { state: 'absent', why: `last seen ${seconds(age)} ago: ${why}` }
+  return { state: 'stale', ...last, why: `${seconds(age)} old: ${why}` }
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`
+}
+
+/** Throws METRICS_MODE_LOG or METRICS_INCOMPLETE unless the whole page says that it has these counters. */
+function demand(missing: readonly string[], wholePage: string, badLines: number): void {
+  if (wholePage.trim() === '') {
+    throw new StokerError('METRICS_MODE_LOG', 'TorchServe’s metrics page is empty')
+  }
+  const lines = new Set(wholePage.split('\n').map(line => line.trimEnd()))
+  const never = missing.filter(name => !lines.has(`# TYPE ${name} counter`))
+  if (never.length === 0) return
+  const bad = badLines > 0 ? ` (${badLines} lines of it cannot be read)` : ''
+  const detail = `TorchServe’s metrics page has no counter ${never.join(', ')}${bad}`
+  throw new StokerError('METRICS_INCOMPLETE', detail)
+}
+
+function hasNoCounters(code: ErrorCode): boolean {
+  return code === 'METRICS_MODE_LOG' || code === 'METRICS_INCOMPLETE'
+}
+
+function notesOf(faults: readonly StokerError[]): Note[] {
+  const notes = faults.map(({ code, message }) => ({ code, message }))
+  return [...new Map(notes.map(note => [`${note.code} ${note.message}`, note])).values()]
+}

@@ -1,0 +1,114 @@
+/** Ticks as the loop would hand them over, with only what a test cares for to be spelt out. */
+import type {
+  Action,
+  Decision,
+  Description,
+  Inputs,
+  Note,
+  Outcome,
+  Reading,
+} from '../../src/model.ts'
+import type { Tick } from '../../src/export/tick.ts'
+
+export interface PoolSketch {
+  model?: string
+  version?: string
+  key?: string
+  reason?: Decision['reason']
+  because?: string
+  action?: Pick<Action, 'kind' | 'from' | 'to'>
+  inputs?: Partial<Inputs>
+  description?: 'fresh' | 'stale' | 'absent'
+  counters?: 'fresh' | 'stale' | 'absent'
+  undecided?: boolean
+}
+
+export interface TickSketch {
+  atMs: number
+  pools?: readonly PoolSketch[]
+  outcomes?: readonly Outcome[]
+  notes?: readonly Note[]
+  torchserve?: 'fresh' | 'stale' | 'absent'
+  tookMs?: number
+}
+
+const inputs: Inputs = {
+  arrivalsPerSecond: 12.5,
+  serviceMs: 200,
+  waiting: 3,
+  queueFree: 97,
+  ready: 2,
+  loading: 1,
+  dead: 0,
+  listed: 3,
+  needed: 3,
+  held: 4,
+  minimum: 1,
+  maximum: 8,
+  knee: null,
+  ceiling: null,
+  loadMs: 9_000,
+}
+
+export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }: TickSketch): Tick {
+  const { torchserve = 'fresh', tookMs = 12 } = more
+  return {
+    tookMs,
+    decisions: pools.filter(pool => !pool.undecided).map(pool => decisionOf(pool, atMs)),
+    seen: {
+      atMs,
+      torchserve: reading(torchserve, { url: 'http://127.0.0.1:8081/' }, atMs),
+      outcomes,
+      notes,
+      pools: pools.map(pool => ({
+        key: keyOf(pool),
+        description: reading(pool.description ?? 'fresh', descriptionOf(pool), atMs),
+        counters: reading(
+          pool.counters ?? 'fresh',
+          { requests: 1, latencyUs: 1, queueUs: 0, predictionMs: 1 },
+          atMs,
+        ),
+      })),
+    },
+  }
+}
+
+export function actionOf(pool: PoolSketch, kind: Action['kind'], from: number, to: number): Action {
+  return { kind, from, to, key: keyOf(pool), pool: idOf(pool) }
+}
+
+const idOf = ({ model = 'resnet', version = '1.0' }: PoolSketch) => ({ model, version })
+const keyOf = (pool: PoolSketch) => pool.key ?? idOf(pool).model
+
+function decisionOf(pool: PoolSketch, atMs: number): Decision {
+  const { reason = 'steady', because = 'Two workers are right.', action } = pool
+  const decided = { atMs, key: keyOf(pool), pool: idOf(pool), reason, because }
+  const whole = { ...decided, inputs: { ...inputs, ...pool.inputs } }
+  if (!action) return whole
+  return { ...whole, action: actionOf(pool, action.kind, action.from, action.to) }
+}
+
+/** What is not fresh is 5 s old. */
+function reading<T>(state: 'fresh' | 'stale' | 'absent', value: T, atMs: number): Reading<T> {
+  if (state === 'fresh') return { state, value, atMs }
+  const why = '5 s old: it did not answer.'
+  return state === 'stale' ? { state, value, atMs: atMs - 5_000, why } : { state, why }
+}
+
+function descriptionOf(pool: PoolSketch): Description {
+  return {
+    id: idOf(pool),
+    isDefault: true,
+    minWorkers: 3,
+    maxWorkers: 3,
+    batchSize: 1,
+    maxBatchDelayMs: 100,
+    responseTimeoutMs: 120_000,
+    startupTimeoutMs: 120_000,
+    maxRetryMs: 300_000,
+    workers: [],
+    pending: 3,
+    queueFree: 97,
+    refusal: undefined,
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * Starts a real TorchServe on free loopback ports, in a temporary folder of its own.
+ *
+ * Nothing stays behind. A guard, a shell in a session of its own, holds the server's process group: it kills the group
+ * and removes the folder when its standard input ends, which happens on stop() and when the test process dies in any
+ * way, kill -9 included.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { makeCertificate, writeConfig } from './configuration.ts'
+import { call } from './http.ts'
+import { install, type Flavour, type Installation } from './install.ts'
+import { changeBehaviour, readModelLog, writeModel } from './models.ts'
+import type { Behaviour, ModelLog, ModelSpec } from './models.ts'
+import { until } from './until.ts'
+
+const GUARD = `
+setsid "$@" </dev/null &
+read -r folder_stays
+kill -s KILL -- -$! || kill -s KILL $!
+wait
+[ -n "$folder_stays" ] || rm -rf -- "$STOKER_TEST_FOLDER"
+`
+const START_TIMEOUT_MS = 60_000
+const STOP_TIMEOUT_MS = 10_000
+const LOG_TAIL_CHARS = 4000
+
+export interface Options {
+  models: readonly ModelSpec[]
+  /** Further lines of config.properties, over the harness's own. */
+  config?: Readonly<Record<string, string | number | boolean>>
+  /** With token authorisation; tokens are in keyFile. */
+  auth?: boolean
+  /** With https on all three addresses; the certificate to trust is caFile. */
+  tls?: boolean
+  /** Default `stub`. */
+  flavour?: Flavour
+}
+
+export interface TorchServe {
+  inferenceUrl: URL
+  managementUrl: URL
+  metricsUrl: URL
+  /** Exists with `auth` only. */
+  keyFile: string
+  /** Exists with `tls` only. */
+  caFile: string | undefined
+  /** Process id of the Java server; another one after restart(). */
+  pid(): number
+  /** From the next load or call on; models with handler `sleep` only. */
+  behave(model: string, change: Partial<Behaviour>): void
+  log(model: string): ModelLog
+  /** The end of the server's own log. */
+  serverLog(): string
+  /** Stops the Java process, not its workers: connections are accepted and nothing is answered. */
+  freeze(): void
+  thaw(): void
+  /** Kills everything at once, as a crash of the container, and starts again on the same ports. */
+  restart(): Promise<void>
+  /** SIGTERM; whatever is left after 10 s is killed. Removes the folder. May be called again. */
+  stop(): Promise<void>
+}
+
+interface Run {
+  folder: string
+  installation: Installation
+  options: Options
+  command: string[]
+  managementUrl: URL
+  caFile: string | undefined
+}
+
+/** Resolves when every worker is READY. Throws MissingTool, or Error with the end of the log when that takes over 60 s. */
+export async function startTorchServe(options: Options): Promise<TorchServe> {
+  const installation = await install(options.flavour ?? 'stub')
+  const folder = mkdtempSync(join(tmpdir(), 'stoker-torchserve-'))
+  for (const name of ['store', 'tmp']) mkdirSync(join(folder, name))
+  const models: string[] = []
+  for (const spec of options.models) models.push(await writeModel(folder, spec, installation))
+  const caFile = options.tls ? await makeCertificate(folder, installation) : undefined
+  const [inference, management, metrics] = await writeConfig(folder, options)
+  const command = serverCommand(folder, options, models)
+  const run: Run = { folder, installation, options, command, managementUrl: management, caFile }
+
+  let guard = await launch(run)
+  const javaPid = () => Number(readFileSync(pidFile(folder), 'utf8'))
+  return {
+    inferenceUrl: inference,
+    managementUrl: management,
+    metricsUrl: metrics,
+    keyFile: join(folder, 'key_file.json'),
+    caFile,
+    pid: javaPid,
+    behave: (model, change) => changeBehaviour(folder, model, change),
+    log: model => readModelLog(folder, model),
+    serverLog: () => logTail(folder),
+    freeze: () => void process.kill(javaPid(), 'SIGSTOP'),
+    thaw: () => void process.kill(javaPid(), 'SIGCONT'),
+    restart: async () => {
+      await release(guard, 'keep the folder\n')
+      guard = await launch(run)
+    },
+    stop: async () => {
+      if (hasEnded(guard)) return
+      const pid = javaPid()
+      if (isAlive(pid))
+        for (const signal of ['SIGCONT', 'SIGTERM'] as const) process.kill(pid, signal)
+      await until(() => !isAlive(pid), STOP_TIMEOUT_MS)
+      await release(guard, '')
+    },
+  }
+}
+
+async function launch(run: Run): Promise<ChildProcess> {
+  const { folder, installation, command } = run
+  rmSync(pidFile(folder), { force: true })
+  const log = openSync(join(folder, 'server.log'), 'a')
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('TS_'))
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', installation.python, ...command], {
+    cwd: folder,
+    detached: true,
+    stdio: ['pipe', log, log],
+    env: {
+      ...Object.fromEntries(inherited),
+      PATH: `${installation.javaFolder}:${dirname(installation.python)}:${process.env['PATH'] ?? ''}`,
+      TEMP: join(folder, 'tmp'),
+      TMPDIR: join(folder, 'tmp'),
+      STOKER_TEST_FOLDER: folder,
+    },
+  })
+  closeSync(log)
+  guard.unref()
+  const ready = await until(() => isReady(run), START_TIMEOUT_MS).catch((error: unknown) => error)
+  if (ready === true) return guard
+  const tail = logTail(folder)
+  await release(guard, '')
+  const why = ready instanceof Error ? ready.message : `not ready within ${START_TIMEOUT_MS} ms`
+  throw new Error(`TorchServe did not start: ${why}. The end of its log:\n${tail}`)
+}
+
+async function release(guard: ChildProcess, farewell: string) {
+  if (hasEnded(guard)) return
+  const gone = once(guard, 'exit')
+  guard.ref()
+  guard.stdin?.end(farewell)
+  await gone
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+async function isReady({ folder, options, managementUrl, caFile }: Run): Promise<boolean> {
+  const pid = existsSync(pidFile(folder)) ? Number(readFileSync(pidFile(folder), 'utf8')) : 0
+  if (pid > 0 && !isAlive(pid)) throw new Error('the Java process has ended')
+  for (const { name, config, behaviour } of options.models) {
+    const headers = options.auth ? bearer(folder) : {}
+    const url = new URL(`/models/${name}/all`, managementUrl)
+    const reply = await call(url, { headers, caFile, timeoutMs: 2000 }).catch(() => undefined)
+    if (reply?.status !== 200) return false
+    const ready = reply.text.split('"status": "READY"').length - 1
+    if (behaviour?.failFrom !== 1 && ready < (config?.minWorkers ?? 1)) return false
+  }
+  return true
+}
+
+function bearer(folder: string): Record<string, string> {
+  try {
+    const keys: { management: { key: string } } = JSON.parse(
+      readFileSync(join(folder, 'key_file.json'), 'utf8'),
+    )
+    return { authorization: `Bearer ${keys.management.key}` }
+  } catch {
+    return {} // not written yet; the call is refused and tried again
+  }
+}
+
+function serverCommand(folder: string, options: Options, models: string[]) {
+  const start = ['-m', 'ts.model_server', '--start', '--ncs', '--foreground']
+  const store = ['--model-store', join(folder, 'store'), '--models', ...models]
+  const config = ['--ts-config', join(folder, 'config.properties')]
+  const quiet = ['--log-config', join(import.meta.dirname, 'log4j2.xml')]
+  return [
+    ...start,
+    ...store,
+    ...config,
+    ...quiet,
+    ...(options.auth ? [] : ['--disable-token-auth']),
+  ]
+}
+
+/** Where TorchServe's launcher leaves the process id of the Java server. */
+function pidFile(folder: string): string {
+  return join(folder, 'tmp', '.model_server.pid')
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat[stat.lastIndexOf(')') + 2] !== 'Z'
+  } catch {
+    return false
+  }
+}
+
+function logTail(folder: string): string {
+  return readFileSync(join(folder, 'server.log'), 'utf8').slice(-LOG_TAIL_CHARS)
+}
