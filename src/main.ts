@@ -98,7 +98,7 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
   })
   // Loaded only here: the agent’s memory is the pod’s.
   const { startDemo } = await import('./simulate/demo.ts')
-  const emulated = values.torchserve === undefined ? await startDemo({ clock, signal }) : undefined
+  const emulated = values.torchserve === undefined ? await startDemo({ clock }) : undefined
   const config = parseConfig({
     ...process.env,
     ...(emulated?.env ?? besides(values.torchserve)),

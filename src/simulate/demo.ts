@@ -1,0 +1,95 @@
+/** The demo's world: an emulated TorchServe with two models, and users whose numbers rise, step, burst and go. */
+import type { OpenGuard } from '../actuate/stopping.ts'
+import type { Processes } from '../clients/processes.ts'
+import type { Clock } from '../clock.ts'
+import { openLoop, phases, type Rate } from './load.ts'
+import { startTorchServe } from './torchserve.ts'
+import { jittered } from './torchserve/options.ts'
+
+const SEED = 7
+const second = 1_000
+
+/** Busy from the start: a calm, a ramp, a step of five times, bursts, and a calm in which workers may go. */
+const busy: Rate = phases(
+  [
+    { kind: 'calm', forMs: 15 * second, rate: 8 },
+    { kind: 'step', forMs: 30 * second, rate: 45 },
+    { kind: 'calm', forMs: 60 * second, rate: 6 },
+    { kind: 'ramp', forMs: 40 * second, from: 6, to: 40 },
+    { kind: 'calm', forMs: 60 * second, rate: 6 },
+    {
+      kind: 'burst',
+      forMs: 60 * second,
+      rate: 8,
+      peak: 50,
+      everyMs: 20 * second,
+      burstMs: 4 * second,
+    },
+    { kind: 'calm', forMs: 45 * second, rate: 4 },
+  ],
+  { repeat: true },
+)
+
+/** Its handler holds a lock: more than one worker only looks busy. */
+const locked: Rate = phases(
+  [
+    { kind: 'calm', forMs: 20 * second, rate: 2 },
+    { kind: 'step', forMs: 40 * second, rate: 24 },
+    { kind: 'calm', forMs: 60 * second, rate: 1 },
+  ],
+  { repeat: true },
+)
+
+export interface Demo {
+  /** The agent's settings for this world. */
+  env: Record<string, string>
+  host: { processes: Processes; openGuard: OpenGuard }
+  close(): Promise<void>
+}
+
+export async function startDemo({ clock }: { clock: Clock }): Promise<Demo> {
+  const emulation = await startTorchServe({
+    clock,
+    seed: SEED,
+    devices: { tokenizer: { kind: 'lock' } },
+    models: [
+      { name: 'resnet', serviceMs: jittered(100, 0.2), loadMs: 2_000, workers: 1 },
+      {
+        name: 'tokens',
+        serviceMs: jittered(50, 0.1),
+        loadMs: 1_000,
+        workers: 1,
+        device: 'tokenizer',
+      },
+    ],
+  })
+  const users = new AbortController()
+  const load = (model: string, rate: Rate, seed: number) =>
+    openLoop({
+      url: `${emulation.inferenceUrl}/predictions/${model}`,
+      rate,
+      clock,
+      seed,
+      signal: users.signal,
+    })
+  const loads = [load('resnet', busy, SEED), load('tokens', locked, SEED + 1)]
+  return {
+    env: {
+      STOKER_MANAGEMENT_URL: emulation.managementUrl,
+      STOKER_METRICS_URL: emulation.metricsUrl,
+      STOKER_INFERENCE_URL: emulation.inferenceUrl,
+      // A short memory, so that workers are seen to go while somebody watches.
+      STOKER_HOLD_MS: '20000',
+    },
+    host: {
+      processes: emulation.processes,
+      // The emulated workers die with the agent.
+      openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),
+    },
+    async close() {
+      users.abort()
+      await Promise.all(loads)
+      await emulation.close()
+    },
+  }
+}
