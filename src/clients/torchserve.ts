@@ -28,7 +28,10 @@ export interface TorchServe {
   describe(model: string): Promise<unknown>
   /** The default version of a model, as TorchServe tells it: an array of one. */
   describeDefault(model: string): Promise<unknown>
-  /** Sets minimum and maximum to `workers`. Returns when TorchServe has accepted, not when the workers are there. */
+  /**
+   * Sets minimum and maximum to `workers`. Returns when TorchServe has accepted, not when the workers are there. After
+   * TORCHSERVE_TIMEOUT it may still obey, once it reads what it was sent.
+   */
   scale(pool: PoolId, workers: number): Promise<void>
   ping(): Promise<'healthy' | 'unhealthy'>
   /** The header that opens a port; empty without a key file. */

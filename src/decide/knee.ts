@@ -27,13 +27,15 @@ export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): 
   const before = trial.before
   const elapsed = nowMs - trial.readyMs
   if (!before?.serviceMs) return 'helps'
-  if (!after?.serviceMs || after.spanMs < 1_000 || after.answers < 10) {
+  if (!after?.serviceMs || after.spanMs < 900 || after.answers < 10) {
     return elapsed < LONGEST_MS ? 'measuring' : 'helps'
   }
   if (after.serviceMs <= CONTENTION * before.serviceMs) return 'helps'
   if (after.spanMs < 5_000) return 'measuring'
   if (!after.saturated) return 'helps'
   if (after.answers < 50 && elapsed < LONGEST_MS) return 'measuring'
-  const gain = after.throughput / before.throughput - 1
+  // What the old workers could serve at most, which is more than they did where the load had only just risen.
+  const capacity = Math.max(before.throughput, (trial.from * 1000) / before.serviceMs)
+  const gain = after.throughput / capacity - 1
   return gain < (WORTHWHILE * (trial.to - trial.from)) / trial.from ? 'useless' : 'helps'
 }

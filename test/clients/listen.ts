@@ -8,19 +8,12 @@ const tls = new URL('../captures/tls/', import.meta.url)
 /** A self-signed certificate for localhost and 127.0.0.1, and its own CA. */
 export const caFile = new URL('cert.pem', tls).pathname
 
-export interface Listening {
-  url: URL
-  /** `PUT /models/m?…` of every request, in order. */
-  asked: string[]
-  headers: IncomingMessage['headers'][]
-  /** Connections open now, and the most there ever were at once. */
-  open: Set<Socket>
-  most: () => number
-}
-
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-/** A server on loopback that ends with the test. */
+/**
+ * A server on loopback that ends with the test; it writes down `PUT /models/m?…` and the headers of every request, and the
+ * connections that are open.
+ */
 export async function listen(t: Test, answer: Answer, options: { tls?: boolean } = {}) {
   const asked: string[] = []
   const headers: IncomingMessage['headers'][] = []

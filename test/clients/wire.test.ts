@@ -10,11 +10,15 @@ import { caFile, listen, opened, portOf, send, until, type Answer } from './list
 const frozen = (socket: Socket) => void socket.resume()
 const hello: Answer = (_, response) => send(response, 200, { hello: true })
 
-function wireTo(t: Test, base: URL, options: { caFile?: string; maxBytes?: number } = {}) {
+function wireTo(
+  t: Test,
+  base: URL,
+  options: { caFile?: string; maxBytes?: number; connectMs?: number } = {},
+) {
   const wire = new Wire({
     base,
     caFile: options.caFile,
-    connectMs: 1_000,
+    connectMs: options.connectMs ?? 1_000,
     maxBytes: options.maxBytes ?? 1_000,
     connections: 2,
   })
@@ -158,6 +162,13 @@ t.test('a frozen TLS server holds no more connections than allowed', async t => 
     Array.from({ length: 6 }, () => t.rejects(ask('/x', 50), { code: 'TORCHSERVE_TIMEOUT' })),
   )
   t.ok(server.most() <= 2)
+})
+
+t.test('a handshake that never ends is given up on its own', async t => {
+  const server = await opened(t, createServer(frozen), 'https')
+  const ask = wireTo(t, server.url, { caFile, connectMs: 50 })
+  await t.rejects(ask(), { code: 'TORCHSERVE_TIMEOUT', message: /Connect Timeout/ })
+  await until(() => server.open.size === 0)
 })
 
 t.test('after closing, calls fail and do not wait', async t => {

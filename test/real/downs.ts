@@ -152,13 +152,6 @@ function summarise(
   requests: readonly Sent[],
   executions: readonly { id: string; beginMs: number }[],
 ): Result {
-  if (process.env['TRACE']) {
-    for (const each of verdict.lost) {
-      const span = spans.findLast(({ fromMs }) => fromMs <= each.sentMs)
-      const exec = executions.filter(({ id }) => id === each.id)
-      console.log('lost', each, 'since start of down', each.sentMs - (span?.fromMs ?? 0), 'down took', (span?.toMs ?? 0) - (span?.fromMs ?? 0), exec, outcomes[spans.indexOf(span as never)])
-    }
-  }
   const begun = new Map(executions.map(({ id, beginMs }) => [id, beginMs]))
   const waited = round.batch?.delayMs ?? 0
   const isLate = ({ id, sentMs }: Sent) => (begun.get(id) ?? sentMs) - sentMs > LATE_MS + waited

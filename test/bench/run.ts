@@ -1,0 +1,12 @@
+import { downs } from './downs.ts'
+
+const benches: Record<string, (factor: number) => Promise<void>> = { downs }
+
+const [name = 'downs', factor = '1'] = process.argv.slice(2)
+const bench = benches[name]
+if (!bench || !(Number(factor) > 0)) {
+  console.error(
+    `Usage: npm run bench -- <${Object.keys(benches).join(' | ')}> [factor], a factor above 0, not ${factor}`,
+  )
+  process.exitCode = 64
+} else await bench(Number(factor))
