@@ -12,6 +12,8 @@ import { takeCensus } from './workers.ts'
 const BETWEEN_SHRINKS_MS = 5_000
 const LONGEST_PAUSE_MS = 60_000
 const AFTER_FAILURE_MS = 10_000
+/** A description older than this is asked for again before a change; on GPUs TorchServe is asked only every 10 s. */
+const FRESH_MS = 5_000
 /** The hold window in load times: a worker that is missed comes back only after one. */
 const HOLD_LOADS = 20
 
@@ -68,7 +70,7 @@ function decidePool(
     nowMs,
     policy,
     description,
-    fresh: pool.description.state === 'fresh',
+    fresh: pool.description.state === 'fresh' && nowMs - pool.description.atMs < FRESH_MS,
     counters: pool.counters,
     census,
     needed,
@@ -91,7 +93,7 @@ function decidePool(
         ...(blind
           ? {
               reason: 'stale' as const,
-              because: `Before a change TorchServe is asked again: ${staleWhy(pool)}. Then: ${ruling.because}`,
+              because: `Asking TorchServe again${staleWhy(pool)} before a change. ${ruling.because}`,
             }
           : { reason: ruling.reason, because: ruling.because }),
         ...(ruling.action && !blind ? { action: ruling.action } : {}),
@@ -102,7 +104,7 @@ function decidePool(
 }
 
 function staleWhy(pool: PoolSeen): string {
-  return pool.description.state === 'fresh' ? 'fresh' : pool.description.why
+  return pool.description.state === 'stale' ? ` (${pool.description.why})` : ''
 }
 
 /** Adds this tick's counters to the memory; without fresh ones nothing is added, and nothing is taken for zero. */

@@ -18,7 +18,7 @@ export interface ModelLook {
   model: string
   /** Its versions when it was last described; absent before the first time. */
   known: { descriptions: readonly Description[]; atMs: number } | undefined
-  /** Why it was not described in this look; absent when it was. */
+  /** Why it could not be described; absent when it was, or when it is not due. */
   why: string | undefined
 }
 
@@ -55,8 +55,6 @@ interface Model {
 /** Lists are read, the default version is asked, and models on GPUs are described this often. */
 const seldomMs = 10_000
 const atOnce = 4
-const paced =
-  'TorchServe runs nvidia-smi once per GPU worker to describe a model, so it is asked every 10 s'
 const tooSlow = 'TorchServe was too slow to tell of all models'
 /** Whoever is asked next would not answer either. */
 const stopping = new Set<ErrorCode>([
@@ -150,9 +148,10 @@ export class ModelWatch {
   #isDue(model: Model, { urgent, traffic }: Round): boolean {
     const onGpu = model.known?.descriptions.some(version => version.workers.some(w => w.gpu))
     if (!onGpu || urgent) return true
+    // TorchServe runs nvidia-smi once per GPU worker to describe a model.
     if (this.#clock.now() - model.triedAtMs >= seldomMs || isPressed(model, traffic)) return true
     const lastWentWell = model.known !== undefined && model.known.atMs >= model.triedAtMs
-    if (lastWentWell) model.why = paced
+    if (lastWentWell) model.why = undefined
     return false
   }
 
