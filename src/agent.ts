@@ -27,7 +27,7 @@ export interface Ports {
 }
 
 /** The program: observe, decide, actuate, record. */
-export async function tick(ports: Ports, memory: Memory): Promise<Memory> {
+async function tick(ports: Ports, memory: Memory): Promise<Memory> {
   const startedMs = ports.clock.now()
   const looked = await ports.observe(wantsFreshLook(memory))
   const seen = { ...looked, outcomes: ports.actuate.outcomes() }

@@ -131,10 +131,8 @@ function linux(): Host {
 }
 
 function version(): string {
-  const { version: text } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
-    version: string
-  }
-  return text
+  const manifest: unknown = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'))
+  return String(Object(manifest).version)
 }
 
 function docs(args: string[]): void {

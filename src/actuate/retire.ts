@@ -117,7 +117,7 @@ type Proof = { kind: 'proven' } | { kind: 'unproven' } | { kind: 'changed'; why:
 
 async function prove(on: Retiring, decoy: Decoy, alibis: Alibis, untilMs: number): Promise<Proof> {
   const { clock, victim } = on
-  const late = clock.sleep(untilMs - clock.now()).then(() => undefined)
+  const late = clock.sleep(Math.max(0, untilMs - clock.now())).then(() => undefined)
   const queued = await Promise.race([decoy.queued.catch(() => undefined), late])
   if (!queued) return { kind: 'unproven' }
   if (queued.workers.at(-1) !== victim.id || queued.workers.length !== on.others.length + 1) {

@@ -4,7 +4,7 @@ import { isObject } from '../clients/reply.ts'
 import type { TorchServe } from '../clients/torchserve.ts'
 import type { Config } from '../config.ts'
 import type { PoolId } from '../model.ts'
-import type { Actuated } from './workers.ts'
+import type { Actuated } from './shrink.ts'
 
 const ARRIVALS = 'ts_inference_requests_total'
 

@@ -7,7 +7,7 @@ import { isObject } from './reply.ts'
 const MOST_BYTES = 1024 * 1024
 
 /** What TorchServe said right after it had put the decoy into the queue. */
-export interface Queued {
+interface Queued {
   /** Jobs still waiting, the decoy among them until a worker's thread took it. */
   pending: number
   /** Worker ids in TorchServe's order. */

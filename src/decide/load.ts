@@ -106,7 +106,8 @@ export const down: Rule = view => {
   if (knee && live > Math.max(knee.workers, policy.minWorkers)) {
     return shrink(view, 'knee', capitalised(knee.why))
   }
-  if (held === undefined || live <= Math.max(held, policy.minWorkers)) return undefined
+  if (held === undefined || live <= policy.minWorkers) return undefined
+  if (live <= held) return kept(view)
   const watchedMs = nowMs - memory.firstSeenMs
   if (watchedMs < holdMs) {
     return hold(
@@ -129,4 +130,12 @@ export const down: Rule = view => {
     reason,
     `For ${seconds(holdMs)} no more than ${count(held)} ${were(held)} needed`,
   )
+}
+
+/** More workers than the load asks for now, and no more than it asked for a while ago. */
+function kept(view: View): Ruling | undefined {
+  const { holdMs, listed, needed } = view
+  if (!needed || needed.safely >= listed) return undefined
+  const because = `${load(view)}; ${count(listed)} stay, as many as were needed within the last ${seconds(holdMs)}.`
+  return hold(view, 'hold_window', because)
 }

@@ -16,9 +16,9 @@ const MOST_PER_SECOND = 2_000
  * What became of one arrival. `failed`: a status of 500 or more; `refused`: any other that is not a success; `reset`: the
  * connection broke; `shed`: never sent, because too many were outstanding.
  */
-export type Fate = 'ok' | 'failed' | 'refused' | 'reset' | 'timeout' | 'shed'
+type Fate = 'ok' | 'failed' | 'refused' | 'reset' | 'timeout' | 'shed'
 
-export interface Result {
+interface Result {
   fate: Fate
   /** Absent without an answer. */
   status: number | undefined
@@ -102,7 +102,8 @@ async function* arrivals({ clock, rate, seed, signal }: LoadOptions): AsyncGener
     const arrives = perMs * STEP_MS >= missing
     atMs += arrives ? missing / perMs : STEP_MS
     missing = arrives ? exponential(draw) : missing - perMs * STEP_MS
-    if (atMs > clock.now()) await clock.sleep(atMs - clock.now(), signal)
+    const dueInMs = atMs - clock.now()
+    if (dueInMs > 0) await clock.sleep(dueInMs, signal)
     if (arrives && !signal.aborted) yield atMs
   }
 }

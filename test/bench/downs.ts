@@ -11,13 +11,13 @@ const singles = [
 ]
 
 function rounds(factor: number): Round[] {
-  const scaled = (downs: number) => Math.max(1, Math.round(downs * factor))
+  const scaled = (count: number) => Math.max(1, Math.round(count * factor))
   const single = (way: Round['way'], part = 1) =>
-    singles.map(({ downs, ...load }, i) => ({
+    singles.map(({ downs: count, ...load }, i) => ({
       way,
       ...load,
-      downs: scaled(downs * part),
-      attempts: 3 * scaled(downs * part),
+      downs: scaled(count * part),
+      attempts: 3 * scaled(count * part),
       seed: i + 1,
     }))
   const batched = (way: Round['way']) => ({

@@ -17,7 +17,7 @@ import { judge, startTraffic, type Sent } from './traffic.ts'
 import { until } from './until.ts'
 
 /** How a worker is taken: a bare PUT, or by what the actuator may see and do. */
-export type Way = 'plain' | 'retire' | 'edge' | 'gap'
+type Way = 'plain' | 'retire' | 'edge' | 'gap'
 
 export interface Round {
   way: Way

@@ -31,7 +31,7 @@ export interface Installation {
 }
 
 /** A tool of the machine is missing; the message names it and how to get it. */
-export class MissingTool extends Error {
+class MissingTool extends Error {
   override readonly name = 'MissingTool'
 }
 

@@ -35,7 +35,7 @@ const DEFAULT_BEHAVIOUR: Behaviour = {
 }
 
 /** TorchServe's own settings of a model, as in its model-config.yaml. Times ending in nothing are seconds. */
-export interface ModelConfig {
+interface ModelConfig {
   minWorkers?: number
   maxWorkers?: number
   batchSize?: number

@@ -23,7 +23,10 @@ t.test('a GPU serves up to its saturation side by side and no more', async t => 
 })
 
 t.test('behind a lock more workers bring nothing', async t => {
-  t.same([await throughput(1, { kind: 'lock' }), await throughput(4, { kind: 'lock' })], [10, 10])
+  for (const workers of [1, 4]) {
+    const perSecond = await throughput(workers, { kind: 'lock' })
+    t.ok(perSecond > 9.5 && perSecond <= 10, `${perSecond} with ${workers}`)
+  }
 })
 
 t.test('on a CPU throughput falls once there are too many', async t => {

@@ -11,7 +11,7 @@ export type Contention =
   | { kind: 'cpu'; sigma: number; kappa: number }
   | { kind: 'lock' }
 
-export function slowdown(contention: Contention, busy: number): number {
+function slowdown(contention: Contention, busy: number): number {
   switch (contention.kind) {
     case 'none':
       return 1

@@ -55,7 +55,7 @@ export function page(
 }
 
 /** As Java writes a double: always with a fraction, and from ten million on with an exponent: `7.656804783170004E9`. */
-export function javaDouble(value: number): string {
+function javaDouble(value: number): string {
   const size = Math.abs(value)
   if (value === 0 || (size >= 1e-3 && size < 1e7)) return withFraction(String(value))
   const [digits = '0', exponent] = value.toExponential().split('e')

@@ -1,0 +1,128 @@
+import type { Clock } from '../clock.ts'
+import type { Decoy } from '../clients/decoy.ts'
+import type { Processes } from '../clients/processes.ts'
+import type { Action, Description, Ending, PoolId, Sureness, Worker } from '../model.ts'
+import type { Listed } from './line.ts'
+import { waitForEdge, waitForGap } from './quiet.ts'
+import { retire } from './retire.ts'
+import { stoppable, type OpenGuard } from './stopping.ts'
+
+/** How long one attempt to take a worker away may last; growth waits for it. */
+const SHRINK_MS = 5_000
+/** The shortest pause in the arrivals that counts as a gap. */
+const QUIET_MS = 150
+
+/** What of TorchServe the actuator calls. */
+export interface Actuated {
+  scale(pool: PoolId, workers: number): Promise<void>
+  /** Jobs waiting in the pool's queue; undefined where TorchServe does not tell. */
+  pending(pool: PoolId): Promise<number | undefined>
+  /** A text that changes with each arrival at the pool. */
+  arrivals(pool: PoolId): Promise<string>
+  sendDecoy(pool: PoolId): Promise<() => Decoy>
+}
+
+export interface PoolState {
+  description: Description
+  serviceMs: number | null
+}
+
+export interface Shrinking {
+  torchserve: Actuated
+  processes: Processes
+  openGuard: OpenGuard
+  clock: Clock
+  mayDecoy: boolean
+  /** The handler answered a decoy with an error. */
+  disliked(): void
+}
+
+export type Shrunk =
+  | Omit<Extract<Ending, { kind: 'removed' }>, 'tookMs'>
+  | Omit<Extract<Ending, { kind: 'abandoned' }>, 'tookMs'>
+
+/** Takes the last worker of the list away, in the surest way that what can be seen and signalled allows. */
+export async function shrink(on: Shrinking, action: Action, pool: PoolState): Promise<Shrunk> {
+  const { workers, batchSize } = pool.description
+  const untilMs = on.clock.now() + SHRINK_MS
+  if (!workers.at(-1)?.ready) return remove(on, action, 'never_served')
+  const seen = asListed(on.processes, workers)
+  const victim = seen.at(-1)
+  if (!victim) return inAGap(on, action, pool, untilMs)
+  const others = seen.slice(0, -1)
+  if (on.mayDecoy) return behindADecoy(on, action, { victim, others, untilMs })
+  if (batchSize > 1) return inAGap(on, action, pool, untilMs)
+  const { clock, processes } = on
+  if (await waitForEdge({ clock, processes, victim, others, untilMs }))
+    return remove(on, action, 'edge')
+  return inAGap(on, action, pool, untilMs)
+}
+
+async function behindADecoy(
+  on: Shrinking,
+  action: Action,
+  line: { victim: Listed; others: readonly Listed[]; untilMs: number },
+): Promise<Shrunk> {
+  const { clock, processes, torchserve } = on
+  const guard = await on.openGuard(line.victim.pid)
+  try {
+    const retired = await retire({
+      ...line,
+      clock,
+      processes,
+      worker: stoppable(processes, guard, line.victim.pid),
+      sendDecoy: await torchserve.sendDecoy(action.pool),
+      arrivals: () => torchserve.arrivals(action.pool),
+      pending: async () => (await torchserve.pending(action.pool)) ?? NaN,
+      remove: () => torchserve.scale(action.pool, action.to),
+    })
+    if (retired.kind === 'abandoned') return retired
+    if (retired.kind === 'removed') return { ...retired, sureness: 'retired' }
+    on.disliked()
+    return abandoned(`the handler answered a decoy with ${retired.status}`)
+  } finally {
+    guard.end()
+  }
+}
+
+async function inAGap(
+  on: Shrinking,
+  action: Action,
+  { description, serviceMs }: PoolState,
+  untilMs: number,
+): Promise<Shrunk> {
+  const { clock, torchserve } = on
+  // A batch is invisible while it is assembled, and in service for a whole service time after.
+  const quietMs = Math.max(QUIET_MS, description.maxBatchDelayMs + 2 * (serviceMs ?? QUIET_MS))
+  const found = await waitForGap({
+    clock,
+    arrivals: () => torchserve.arrivals(action.pool),
+    pending: async () => (await torchserve.pending(action.pool)) ?? 0,
+    quietMs,
+    untilMs: untilMs + quietMs,
+  })
+  return found ? remove(on, action, 'gap') : abandoned('requests never paused for long enough')
+}
+
+async function remove(
+  { torchserve }: Shrinking,
+  action: Action,
+  sureness: Sureness,
+): Promise<Shrunk> {
+  await torchserve.scale(action.pool, action.to)
+  return { kind: 'removed', sureness, tries: 1, delayedMs: 0 }
+}
+
+function abandoned(why: string): Shrunk {
+  return { kind: 'abandoned', why, tries: 1, delayedMs: 0 }
+}
+
+/** The workers with their processes, when every one of them can be seen; else none. */
+function asListed(processes: Processes, workers: readonly Worker[]): Listed[] {
+  const listed = workers.flatMap(({ id, pid }) => (pid === undefined ? [] : [{ id, pid }]))
+  const visible = ({ id, pid }: Listed) =>
+    processes.isWorker(pid) === true &&
+    processes.look(pid) !== 'hidden' &&
+    processes.thread(id, pid) !== undefined
+  return listed.length === workers.length && listed.every(visible) ? listed : []
+}

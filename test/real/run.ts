@@ -1,0 +1,54 @@
+/**
+ * `npm run test:real [suite…]`: the suites against real components, one after the other. Exit code 0 only when nothing failed;
+ * the last line is `N passed, N failed`. A suite that crashes, or takes too long, counts as failed.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
+
+const SUITE_MS = 9 * 60_000
+
+const folder = join(import.meta.dirname, 'suites')
+const known = readdirSync(folder).map(file => basename(file, '.ts'))
+const asked = process.argv.slice(2)
+const strange = asked.filter(name => !known.includes(name))
+if (strange.length > 0) {
+  console.error(`No suite ${strange.join(', ')}; there are: ${known.join(', ')}`)
+  process.exit(64)
+}
+
+let passed = 0
+let failed = 0
+for (const name of asked.length > 0 ? asked : known) {
+  console.log(`# ${name}`)
+  const result = await run(join(folder, `${name}.ts`))
+  passed += result.passed
+  failed += result.failed
+}
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed > 0 ? 1 : 0
+
+async function run(file: string): Promise<{ passed: number; failed: number }> {
+  const child = spawn(process.execPath, [file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
+  let text = ''
+  child.stdout.on('data', (bytes: Buffer) => {
+    text += bytes.toString()
+    process.stdout.write(bytes)
+  })
+  const timer = setTimeout(() => {
+    console.log(`# ${file} took more than ${SUITE_MS / 60_000} minutes`)
+    process.kill(-(child.pid ?? 0), 'SIGKILL')
+  }, SUITE_MS)
+  const [code] = (await once(child, 'close')) as [number | null]
+  clearTimeout(timer)
+  const counted = /^# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?/m.exec(text)
+  const failures = Number(counted?.[2] ?? 0)
+  return {
+    passed: Number(counted?.[1] ?? 0),
+    failed: code === 0 && counted ? failures : Math.max(1, failures),
+  }
+}
