@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
@@ -136,8 +137,8 @@ function version(): string {
 }
 
 function docs(args: string[]): void {
-  if (!args.includes('--check')) return writeDocs(root.pathname)
-  const stale = checkDocs(root.pathname)
+  if (!args.includes('--check')) return writeDocs(fileURLToPath(root))
+  const stale = checkDocs(fileURLToPath(root))
   if (stale.length === 0) return
   console.error(`Not what the code says: ${stale.join(', ')}. Run npm run docs.`)
   process.exitCode = EXIT_FAILED

@@ -23,7 +23,7 @@ export async function waitForEdge(on: {
     const nowMs = on.clock.now()
     line.look([on.victim, ...on.others], nowMs)
     if (!line.isIdle(on.victim.id)) wasBusy = true
-    else if (line.idle() > OTHERS_IDLE && wasBusy) {
+    else if (wasBusy && line.idle() > Math.min(OTHERS_IDLE, on.others.length)) {
       const idleForMs = line.idleForMs(on.victim.id, nowMs)
       if (idleForMs >= RELAY_MS) return true
     } else wasBusy = false

@@ -52,10 +52,12 @@ export async function shrink(on: Shrinking, action: Action, pool: PoolState): Pr
   const others = seen.slice(0, -1)
   if (on.mayDecoy) return behindADecoy(on, action, { victim, others, untilMs })
   if (batchSize > 1) return inAGap(on, action, pool, untilMs)
+  // Without requests there is no edge to wait for, and a gap at once.
+  const quiet = await inAGap(on, action, pool, on.clock.now())
+  if (quiet.kind === 'removed') return quiet
   const { clock, processes } = on
-  if (await waitForEdge({ clock, processes, victim, others, untilMs }))
-    return remove(on, action, 'edge')
-  return inAGap(on, action, pool, untilMs)
+  const edge = await waitForEdge({ clock, processes, victim, others, untilMs })
+  return edge ? remove(on, action, 'edge') : abandoned('no worker turned idle behind two others')
 }
 
 async function behindADecoy(
@@ -99,7 +101,7 @@ async function inAGap(
     arrivals: () => torchserve.arrivals(action.pool),
     pending: async () => (await torchserve.pending(action.pool)) ?? 0,
     quietMs,
-    untilMs: untilMs + quietMs,
+    untilMs: untilMs + 2 * quietMs,
   })
   return found ? remove(on, action, 'gap') : abandoned('requests never paused for long enough')
 }

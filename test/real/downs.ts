@@ -56,6 +56,7 @@ export interface Result {
 const SERVICE_MS = 100
 const LATE_MS = 100
 const HUNG_MS = 10_000
+const BETWEEN_MS = 600
 /** Sees nothing, as without a shared PID namespace. */
 const blind: Processes = {
   look: () => 'hidden',
@@ -107,6 +108,8 @@ export async function takeWorkers(round: Round): Promise<Result> {
   try {
     await clock.sleep(1_000)
     while (outcomes.filter(wasRemoved).length < round.downs && outcomes.length < round.attempts) {
+      // A worker that has just come has no job yet, and taking it at once would show nothing.
+      await clock.sleep(BETWEEN_MS)
       const description = await describe()
       const action: Action = {
         kind: round.way === 'plain' ? 'rollback' : 'shrink',

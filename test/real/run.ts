@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const SUITE_MS = 9 * 60_000
+const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 const folder = join(import.meta.dirname, 'suites')
 const known = readdirSync(folder).map(file => basename(file, '.ts'))
@@ -39,12 +40,20 @@ async function run(file: string): Promise<{ passed: number; failed: number }> {
     text += bytes.toString()
     process.stdout.write(bytes)
   })
+  const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL')
+  // A suite has a process group of its own, so whoever ends this process would leave the suite behind, holding its output open.
+  const stop = () => {
+    end()
+    process.exit(1)
+  }
+  for (const signal of STOPS) process.once(signal, stop)
   const timer = setTimeout(() => {
     console.log(`# ${file} took more than ${SUITE_MS / 60_000} minutes`)
-    process.kill(-(child.pid ?? 0), 'SIGKILL')
+    end()
   }, SUITE_MS)
   const [code] = (await once(child, 'close')) as [number | null]
   clearTimeout(timer)
+  for (const signal of STOPS) process.off(signal, stop)
   const counted = /^# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?/m.exec(text)
   const failures = Number(counted?.[2] ?? 0)
   return {

@@ -1,9 +1,13 @@
 /** The protocol cases on a real TorchServe. */
+import t from 'tap'
 import { wallClock } from '../../../src/clock.ts'
 import { testProtocol } from '../../protocol/cases.ts'
 import type { ModelShape, Scene, Target } from '../../protocol/target.ts'
 import type { ModelLog, ModelSpec } from '../models.ts'
 import { startTorchServe } from '../torchserve.ts'
+
+// tap's own limit of 30 s is too short for the starts of this many servers.
+t.setTimeout(180_000)
 
 testProtocol(
   async ({ models, metricsMode = 'prometheus', tokens = false }: Scene): Promise<Target> => {

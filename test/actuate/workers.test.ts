@@ -1,0 +1,169 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { StokerError } from '../../src/errors.ts'
+import { clients, setUp } from './pool.ts'
+
+t.test('an idle pool gives a worker up, and it held only our decoy', async t => {
+  const { act, describe, signals } = await setUp(t)
+  t.match(await act(), { kind: 'removed', sureness: 'retired' })
+  t.equal((await describe()).workers.length, 3)
+  t.ok(signals.some(({ signal }) => signal === 'SIGSTOP'))
+})
+
+t.test('under load nobody notices', async t => {
+  const { act, allReady, ask, torchserve } = await setUp(t)
+  const stop = clients(ask, 3, 60)
+  let removed = 0
+  for (let i = 0; i < 10; i++) {
+    const outcome = await act()
+    if (outcome?.kind !== 'removed') continue
+    t.equal(outcome.sureness, 'retired')
+    removed++
+    await torchserve.scale({ model: 'm', version: '1.0' }, 4)
+    await allReady()
+  }
+  t.ok(removed >= 5, `${removed} of 10`)
+  const results = await stop()
+  t.ok(results.length > 10, `${results.length} requests meanwhile`)
+  t.same(
+    results.filter(({ status }) => status !== 200),
+    [],
+  )
+})
+
+t.test('batches: none is left without an answer', async t => {
+  const { act, ask } = await setUp(t, { model: { batchSize: 8, maxBatchDelayMs: 30 } })
+  const stop = clients(ask, 4, 70)
+  await act()
+  await act()
+  t.same(
+    (await stop()).filter(({ status }) => status !== 200),
+    [],
+  )
+})
+
+t.test(
+  'a stopped worker goes on within 50 ms when its decoy is not proven to be there',
+  async t => {
+    // Every arrival in between spoils the proof, so that no try ever succeeds.
+    let arrivals = 0
+    const { act, describe, signals } = await setUp(t, {
+      hurry: 10,
+      torchserve: real => ({ ...real, arrivals: () => Promise.resolve(String(arrivals++)) }),
+    })
+    t.match(await act(), { kind: 'abandoned', why: /no moment/ })
+    t.equal((await describe()).workers.length, 4)
+    const stops = signals.filter(({ signal }) => signal === 'SIGSTOP')
+    t.ok(stops.length > 1, 'it was tried again')
+    const stoppedForMs = stops.map(({ pid, atMs }) => {
+      const after = signals.find(
+        each => each.signal === 'SIGCONT' && each.pid === pid && each.atMs >= atMs,
+      )
+      return (after?.atMs ?? Infinity) - atMs
+    })
+    t.ok(Math.max(...stoppedForMs) < 80, `${Math.max(...stoppedForMs)} ms at most`)
+  },
+)
+
+t.test('a handler that answers decoys with an error gets no more of them after two', async t => {
+  const { act, signals } = await setUp(t, { model: { describe: 'error' } })
+  t.match(await act(), { kind: 'abandoned', why: /answered a decoy with 5/ })
+  t.match(await act(), { kind: 'abandoned', why: /answered a decoy with 5/ })
+  const before = signals.length
+  t.match(await act(), { kind: 'removed', sureness: 'gap' })
+  t.equal(signals.length, before, 'nobody is stopped any more')
+})
+
+t.test('without decoys the edge from busy to idle is used', async t => {
+  const { act, ask, signals } = await setUp(t, { decoys: 'off' })
+  const stop = clients(ask, 2, 60)
+  t.match(await act(), { kind: 'removed', sureness: 'edge' })
+  await stop()
+  t.same(signals, [])
+})
+
+t.test('without sight of the processes only a gap will do', async t => {
+  const hidden = {
+    look: () => 'hidden' as const,
+    thread: () => undefined,
+    isWorker: () => undefined,
+    signal: () => false,
+  }
+  const { act, describe, ask } = await setUp(t, { processes: () => hidden, hurry: 4 })
+  t.match(await act(), { kind: 'removed', sureness: 'gap' })
+  const stop = clients(ask, 6, 30)
+  t.match(await act(), { kind: 'abandoned', why: /never paused/ })
+  t.equal((await describe()).workers.length, 3)
+  t.same(
+    (await stop()).filter(({ status }) => status !== 200),
+    [],
+  )
+})
+
+t.test('a worker that never served goes at once', async t => {
+  const { act, torchserve, describe, signals } = await setUp(t)
+  await torchserve.scale({ model: 'm', version: '1.0' }, 5)
+  t.match(await act(), { kind: 'removed', sureness: 'never_served' })
+  t.equal((await describe()).workers.length, 4)
+  t.same(signals, [])
+})
+
+t.test('the list changes meanwhile: another worker would die, so none does', async t => {
+  const { act, torchserve, describe } = await setUp(t, {
+    torchserve: real => ({
+      ...real,
+      async sendDecoy(pool) {
+        await torchserve.scale({ model: 'm', version: '1.0' }, 6)
+        return real.sendDecoy(pool)
+      },
+    }),
+  })
+  t.match(await act(), { kind: 'abandoned', why: /list of workers changed/ })
+  t.equal((await describe()).workers.length, 6)
+})
+
+t.test('a PUT that fails is told, and the worker is not left stopped', async t => {
+  const { act, emulation, allReady } = await setUp(t, {
+    torchserve: real => ({
+      ...real,
+      scale: () => Promise.reject(new StokerError('TORCHSERVE_TIMEOUT', 'PUT')),
+    }),
+  })
+  t.match(await act(), { kind: 'failed', code: 'TORCHSERVE_TIMEOUT', message: /PUT/ })
+  for (const { pid } of await allReady()) t.not(emulation.processes.look(pid ?? 0), 'stopped')
+})
+
+t.test('workers that a dead agent left stopped are continued, once', async t => {
+  const { actuator, emulation, describe } = await setUp(t)
+  const { workers } = await describe()
+  const pid = workers[1]?.pid ?? 0
+  emulation.processes.signal(pid, 'SIGSTOP')
+  actuator.adopt('m', workers)
+  t.not(emulation.processes.look(pid), 'stopped')
+  emulation.processes.signal(pid, 'SIGSTOP')
+  actuator.adopt('m', workers)
+  t.equal(emulation.processes.look(pid), 'stopped', 'what somebody stops later is theirs')
+})
+
+t.test('growth, roll-back and repair are PUTs', async t => {
+  const { act, describe, allReady } = await setUp(t)
+  t.match(await act({ kind: 'grow', to: 6 }), { kind: 'commanded' })
+  t.equal((await allReady()).length, 6)
+  t.match(await act({ kind: 'rollback', to: 5 }), { kind: 'commanded' })
+  t.equal((await describe()).workers.length, 5)
+  const before = new Set((await describe()).workers.map(({ id }) => id))
+  t.match(await act({ kind: 'repair', to: 2 }), { kind: 'commanded' })
+  t.ok(
+    (await allReady()).every(({ id }) => !before.has(id)),
+    'all new',
+  )
+})
+
+t.test('advising changes nothing', async t => {
+  const { act, describe, signals } = await setUp(t, { advise: true })
+  t.match(await act(), { kind: 'advised' })
+  t.match(await act({ kind: 'grow', to: 9 }), { kind: 'advised' })
+  await sleep(20)
+  t.equal((await describe()).workers.length, 4)
+  t.same(signals, [])
+})

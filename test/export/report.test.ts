@@ -1,0 +1,96 @@
+import t from 'tap'
+import { createReport, type Line } from '../../src/export/report.ts'
+import type { Action, Decision, Ending, Note, Reason } from '../../src/model.ts'
+
+type Ticked = Parameters<ReturnType<typeof createReport>>[0]
+
+const pool = { model: 'm', version: '1.0' }
+const action: Action = { kind: 'shrink', pool, key: 'm', from: 3, to: 2 }
+const inputs: Decision['inputs'] = {
+  arrivalsPerSecond: null,
+  serviceMs: null,
+  waiting: null,
+  queueFree: null,
+  ready: 3,
+  loading: 0,
+  dead: 0,
+  listed: 3,
+  needed: null,
+  held: null,
+  minimum: 1,
+  maximum: 4,
+  knee: null,
+  ceiling: null,
+  loadMs: null,
+}
+
+function reporting() {
+  const lines: Line[] = []
+  const report = createReport(line => lines.push(line))
+  return (what: { decide?: Reason; act?: Action; ending?: Ending; notes?: Note[] }) => {
+    const decision: Decision | undefined = what.decide && {
+      atMs: 0,
+      key: 'm',
+      pool,
+      reason: what.decide,
+      because: 'because of it',
+      inputs,
+      ...(what.act ? { action: what.act } : {}),
+    }
+    const ticked: Ticked = {
+      seen: {
+        atMs: 0,
+        torchserve: { state: 'absent', why: '' },
+        pools: [],
+        outcomes: what.ending ? [{ action, atMs: 0, ...what.ending }] : [],
+        notes: what.notes ?? [],
+      },
+      decisions: decision ? [decision] : [],
+      tookMs: 1,
+    }
+    report(ticked)
+    return lines.splice(0)
+  }
+}
+
+t.test('a change is told with its numbers, a steady pool is not', async t => {
+  const tell = reporting()
+  t.match(tell({ decide: 'idle', act: action }), [
+    { level: 'info', text: 'm: because of it', fields: { model: 'm', from: 3, to: 2 } },
+  ])
+  t.same(tell({ decide: 'steady' }), [])
+})
+
+t.test('what stands in the way is told when it begins, and again after it ended', async t => {
+  const tell = reporting()
+  t.equal(tell({ decide: 'at_knee' }).length, 1)
+  t.equal(tell({ decide: 'at_knee' }).length, 0)
+  t.equal(tell({ decide: 'steady' }).length, 0)
+  t.equal(tell({ decide: 'at_knee' }).length, 1)
+})
+
+t.test('a note is told once while it lasts', async t => {
+  const tell = reporting()
+  const notes = [{ code: 'X', message: 'do that' }]
+  t.match(tell({ notes }), [{ level: 'warn', text: 'do that', fields: { code: 'X' } }])
+  t.same(tell({ notes }), [])
+  t.same(tell({}), [])
+  t.equal(tell({ notes }).length, 1)
+})
+
+t.test('how actions ended', async t => {
+  const tell = reporting()
+  const took = { tries: 1, tookMs: 1_500, delayedMs: 0 }
+  t.match(tell({ ending: { kind: 'removed', sureness: 'retired', ...took } }), [
+    { level: 'info', text: /gone \(retired, 1 try, 1\.5 s\)/ },
+  ])
+  t.match(tell({ ending: { kind: 'removed', sureness: 'gap', ...took, tries: 2 } }), [
+    { text: /2 tries/ },
+  ])
+  t.match(tell({ ending: { kind: 'abandoned', why: 'it moved', ...took } }), [{ text: /it moved/ }])
+  t.match(tell({ ending: { kind: 'failed', code: 'C', message: 'no' } }), [
+    { level: 'warn', text: 'm: 3 → 2 failed: no', fields: { code: 'C' } },
+  ])
+  t.match(tell({ ending: { kind: 'advised' } }), [{ text: /nothing was changed/ }])
+  t.same(tell({ ending: { kind: 'commanded' } }), [])
+})
