@@ -118,15 +118,16 @@ type Proof = { kind: 'proven' } | { kind: 'unproven' } | { kind: 'changed'; why:
 async function prove(on: Retiring, decoy: Decoy, alibis: Alibis, untilMs: number): Promise<Proof> {
   const { clock, victim } = on
   const late = clock.sleep(Math.max(0, untilMs - clock.now())).then(() => undefined)
-  const queued = await Promise.race([decoy.queued.catch(() => undefined), late])
+  const queued = await Promise.race([decoy.queued.catch(() => 'lost' as const), late])
+  if (queued === 'lost') return { kind: 'changed', why: 'the decoy never reached TorchServe' }
   if (!queued) return { kind: 'unproven' }
   if (queued.workers.at(-1) !== victim.id || queued.workers.length !== on.others.length + 1) {
     return { kind: 'changed', why: 'the list of workers changed meanwhile' }
   }
   let { pending } = queued
-  if (Number.isNaN(pending))
-    return { kind: 'changed', why: 'this TorchServe does not tell its queue' }
   while (clock.now() < untilMs && decoy.answer === undefined) {
+    if (Number.isNaN(pending))
+      return { kind: 'changed', why: 'this TorchServe does not tell its queue' }
     if (pending > 0) pending = (await Promise.race([on.pending(), late])) ?? pending
     else if (alibis.allClear(clock.now()) && decoy.answer === undefined) return { kind: 'proven' }
     if (pending === 0) await clock.sleep(LOOK_MS)

@@ -99,7 +99,7 @@ async function inAGap(
   const found = await waitForGap({
     clock,
     arrivals: () => torchserve.arrivals(action.pool),
-    pending: async () => (await torchserve.pending(action.pool)) ?? 0,
+    pending: async () => (await torchserve.pending(action.pool)) ?? NaN,
     quietMs,
     untilMs: untilMs + 2 * quietMs,
   })

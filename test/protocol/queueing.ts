@@ -92,8 +92,10 @@ const decoyAlone: Case = {
     const [described, ...replies] = await Promise.all([decoy, ...requests])
     t.equal(described.status, 200)
     for (const { status } of replies) t.equal(status, 200)
+    // b1 and b2 come on two connections: either may be first in their batch.
     const calls = target.calls?.('batch').slice(-3)
-    if (calls) t.match(calls, [['b1', 'b2'], ['decoy'], ['b3']], 'three calls of the handler')
+    const sorted = calls?.map(ids => ids.toSorted())
+    if (sorted) t.match(sorted, [['b1', 'b2'], ['decoy'], ['b3']], 'three calls of the handler')
   },
 }
 
