@@ -96,6 +96,8 @@ async function inkOf(page: Page, ...colour: readonly [red: number, green: number
   return Number(count)
 }
 
+t.setTimeout(120_000)
+
 t.test('before there is anything to scale the page says what it waits for', async t => {
   const { url, tick, close } = await agent()
   t.teardown(close)
