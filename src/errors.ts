@@ -73,6 +73,11 @@ export const errorTable = {
       'STOKER_KEY_FILE must name TorchServe’s key_file.json; it has mode 0600, so the agent needs the same user id.',
     retry: true,
   },
+  TORCHSERVE_UNHEALTHY: {
+    says: 'TorchServe’s /ping is red: a model has fewer healthy workers than its minimum, and probes on it will restart the pod.',
+    remedy: 'Look at the models’ decisions: a worker that is dead, or cannot load, is named there.',
+    retry: true,
+  },
   LISTEN_FAILED: {
     says: 'The agent cannot listen on its address.',
     remedy:

@@ -52,7 +52,10 @@ export function addSample(demand: Demand, sample: Sample): Demand {
   const restarted = sample.requests < last.requests || sample.serviceUs < last.serviceUs - 1
   if (restarted) return { ...demand, samples: [sample], smoothed: undefined }
 
-  const samples = [...demand.samples.filter(old => sample.atMs - old.atMs <= REMEMBER_MS), sample]
+  // A decoy of ours moves this gauge as a request does; only with an arrival is it taken for one.
+  const predictionMs = sample.requests > last.requests ? sample.predictionMs : undefined
+  const remembered = demand.samples.filter(old => sample.atMs - old.atMs <= REMEMBER_MS)
+  const samples = [...remembered, { ...sample, predictionMs }]
   const rate = ((sample.requests - last.requests) * 1000) / (sample.atMs - last.atMs)
   const smoothed =
     demand.smoothed === undefined ? rate : demand.smoothed + SMOOTHING * (rate - demand.smoothed)

@@ -12,7 +12,10 @@ import { ModelWatch } from './models.ts'
 import type { Look, ModelLook, Traffic } from './models.ts'
 
 export interface TorchServeObserverOptions {
-  torchserve: Pick<TorchServe, 'metrics' | 'listModels' | 'describe' | 'describeDefault' | 'url'>
+  torchserve: Pick<
+    TorchServe,
+    'metrics' | 'listModels' | 'describe' | 'describeDefault' | 'ping' | 'url'
+  >
   /** Tells whether workers are alive; absent where processes cannot be seen. */
   processes?: Pick<Processes, 'isWorker'>
   clock: Clock
@@ -34,6 +37,8 @@ interface Dated<T> {
 }
 
 const forgottenMs = 30_000
+/** /ping is asked this often: TorchServe takes as long to turn it red, and kubelets ask no more often. */
+const pingMs = 5_000
 
 export function createTorchServeObserver(options: TorchServeObserverOptions): TorchServeObserver {
   return new Observer(options)
@@ -46,6 +51,7 @@ class Observer implements TorchServeObserver {
   readonly #attribution = new Attribution()
   #traffic: Traffic | undefined
   #counted = new Map<string, Dated<Counters>>()
+  #pinged: { atMs: number; fault: StokerError | undefined } | undefined
 
   constructor({ torchserve, processes, clock, timeoutMs }: TorchServeObserverOptions) {
     this.#torchserve = torchserve
@@ -54,12 +60,13 @@ class Observer implements TorchServeObserver {
   }
 
   async observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>> {
-    const [page, look] = await Promise.all([
+    const [page, look, sick] = await Promise.all([
       this.#readPage(),
       this.#watch.look(urgent, this.#traffic),
+      this.#ping(),
     ])
     const nowMs = this.#clock.now()
-    const faults = page instanceof StokerError ? [page, ...look.faults] : look.faults
+    const faults = [page, ...look.faults, sick].filter(each => each instanceof StokerError)
     this.#count(page, look)
     const pools = look.models.flatMap(model => this.#poolsOf(model, page, nowMs))
     return { atMs: nowMs, torchserve: this.#reach(look, nowMs), pools, notes: notesOf(faults) }
@@ -81,6 +88,24 @@ class Observer implements TorchServeObserver {
         ? error
         : new StokerError('TORCHSERVE_FAILED', `Metrics: ${String(error)}`)
     }
+  }
+
+  /** What is wrong with TorchServe’s own opinion of its health, as of the last pingMs. */
+  async #ping(): Promise<StokerError | undefined> {
+    const askedMs = this.#clock.now()
+    if (this.#pinged && askedMs - this.#pinged.atMs < pingMs) return this.#pinged.fault
+    let fault: StokerError | undefined
+    try {
+      const health = await this.#torchserve.ping()
+      if (health === 'unhealthy') {
+        fault = new StokerError('TORCHSERVE_UNHEALTHY', 'TorchServe’s /ping answers 500')
+      }
+    } catch (error) {
+      // What is wrong with the address or the token is said of management already; here it matters only by itself.
+      fault = error instanceof StokerError ? error : undefined
+    }
+    this.#pinged = { atMs: askedMs, fault }
+    return fault
   }
 
   #count(page: Dated<Page> | StokerError, look: Look): void {

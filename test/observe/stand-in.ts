@@ -20,6 +20,7 @@ export function standIn() {
     faults: new Map<string, unknown>(),
     takesMs: new Map<string, number>(),
     asked: [] as string[],
+    health: 'healthy' as 'healthy' | 'unhealthy',
     underWay: 0,
     most: 0,
   }
@@ -55,6 +56,7 @@ export function standIn() {
   }
   const torchserve = {
     url: 'http://torchserve',
+    ping: () => Promise.resolve(state.health),
     metrics: (names: readonly string[]) =>
       answer(names.length > 0 ? 'metrics' : 'page', () =>
         names.length > 0 ? state.named : state.page,

@@ -206,6 +206,7 @@ t.test('over HTTP, from what a TorchServe answered', async t => {
   const server = await listen(t, (request, response) => {
     const path = request.url?.split('?')[0]
     if (path === '/metrics') send(response, 200, page)
+    else if (path === '/ping') send(response, 200, { status: 'Healthy' })
     else if (path === '/models') send(response, 200, { models: [{ modelName: 'sleep' }] })
     else if (path === '/models/sleep/all') send(response, 200, all)
     else if (path === '/models/sleep') send(response, 200, one)
@@ -270,3 +271,13 @@ function client(url: URL, limitMs = timeoutMs) {
     wallClock,
   )
 }
+
+t.test('a red /ping is told, and asked for only now and then', async t => {
+  const { state, observe } = setUp()
+  state.models.set('m', cpu)
+  state.health = 'unhealthy'
+  t.match((await observe()).notes, [{ code: 'TORCHSERVE_UNHEALTHY', message: /ping/ }])
+  state.health = 'healthy'
+  for (let second = 1; second < 5; second++) t.equal((await observe()).notes.length, 1)
+  t.strictSame((await observe()).notes, [])
+})
