@@ -77,6 +77,29 @@ t.test('a worker killed by hand comes back by itself, and the agent leaves it al
   t.same(acted, [])
 })
 
+t.test('a model whose only worker is dead is repaired, and it is said', async t => {
+  const server = await startTorchServe({
+    models: [{ name: 'm', behaviour: { loadMs: 100 }, config: { maxRetryTimeoutInSec: 3 } }],
+  })
+  t.teardown(() => server.stop())
+  const agent = await startAgent(server)
+  t.teardown(() => agent.stop())
+  const [only] = await workersOf(server, 'm')
+  server.behave('m', { failFrom: 1 })
+  process.kill(only?.pid ?? 0, 'SIGKILL')
+  const red = async () => (await ping(server.inferenceUrl)) === 500
+  t.ok(await until(red, 30_000), 'TorchServe gives up and calls itself unhealthy')
+  server.behave('m', { failFrom: null })
+  t.ok(
+    await until(async () => (await readyOf(server, 'm')) === 1, 60_000),
+    'the agent brings the model back',
+  )
+  t.equal(await ping(server.inferenceUrl), 200)
+  const repaired = (await agent.decisions('m')).find(each => each.action?.kind === 'repair')
+  t.match(repaired?.because, /dead and TorchServe no longer tries/)
+  t.ok(agent.log().some(line => line['code'] === 'TORCHSERVE_UNHEALTHY'))
+})
+
 t.test('a TorchServe that freezes, restarts, or is absent at first', async t => {
   const server = await startTorchServe({ models: [{ name: 'm', behaviour: { loadMs: 100 } }] })
   t.teardown(() => server.stop())
@@ -94,7 +117,7 @@ t.test('a TorchServe that freezes, restarts, or is absent at first', async t => 
 
   server.freeze()
   t.ok(await until(() => notes().includes('TORCHSERVE_TIMEOUT'), 10_000), 'the freeze is noticed')
-  await new Promise(resolve => setTimeout(resolve, 12_000))
+  await new Promise(resolve => setTimeout(resolve, 30_000))
   t.match(await agent.get('/healthz'), /ok/, 'the loop goes on')
   server.thaw()
   t.ok(
