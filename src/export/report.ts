@@ -23,9 +23,11 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
   let notes = new Set<string>()
   return ({ seen, decisions }) => {
     const known = notes
-    notes = new Set(seen.notes.map(note => note.code))
+    notes = new Set()
     for (const { code, message } of seen.notes) {
-      if (!known.has(code)) write({ level: 'warn', text: message, fields: { code } })
+      if (!known.has(code) && !notes.has(code))
+        write({ level: 'warn', text: message, fields: { code } })
+      notes.add(code)
     }
     for (const outcome of seen.outcomes) {
       const line = lineOf(outcome)
