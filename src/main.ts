@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { pino } from 'pino'
 import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
 import { actuated } from './actuate/torchserve.ts'
@@ -32,6 +32,17 @@ const usage = `Usage: stoker <command>
   docs     write docs/*.md from the code; --check only compares
   version
 `
+
+/** A command line that cannot be understood; the message names what is wrong with it. */
+class UsageError extends Error {}
+
+function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+  try {
+    return parseArgs({ args, options }).values
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
 
 /** What the agent acts through besides HTTP: processes, and a guard for those that are stopped. */
 interface Host {
@@ -93,20 +104,28 @@ async function agent(
 }
 
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: { torchserve: { type: 'string' }, port: { type: 'string' } },
+  const { torchserve, port } = parse(args, {
+    torchserve: { type: 'string' },
+    port: { type: 'string' },
   })
+  if (torchserve !== undefined && !URL.canParse(torchserve)) {
+    throw new UsageError(
+      `--torchserve ${torchserve} is not a URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
+    )
+  }
   // Loaded only here: the agent’s memory is the pod’s.
   const { startDemo } = await import('./simulate/demo.ts')
-  const emulated = values.torchserve === undefined ? await startDemo({ clock }) : undefined
-  const config = parseConfig({
-    ...process.env,
-    ...(emulated?.env ?? besides(values.torchserve)),
-    ...(values.port ? { STOKER_LISTEN_PORT: values.port } : {}),
-  })
-  await agent(config, emulated?.host ?? linux(), toTerminal, signal)
-  await emulated?.close()
+  const emulated = torchserve === undefined ? await startDemo({ clock }) : undefined
+  try {
+    const config = parseConfig({
+      ...process.env,
+      ...(emulated?.env ?? besides(torchserve)),
+      ...(port ? { STOKER_LISTEN_PORT: port } : {}),
+    })
+    await agent(config, emulated?.host ?? linux(), toTerminal, signal)
+  } finally {
+    await emulated?.close()
+  }
 }
 
 /** TorchServe’s other two addresses, by its habit of consecutive ports. */
@@ -137,7 +156,8 @@ function version(): string {
 }
 
 function docs(args: string[]): void {
-  if (!args.includes('--check')) return writeDocs(fileURLToPath(root))
+  const { check } = parse(args, { check: { type: 'boolean' } })
+  if (!check) return writeDocs(fileURLToPath(root))
   const stale = checkDocs(fileURLToPath(root))
   if (stale.length === 0) return
   console.error(`Not what the code says: ${stale.join(', ')}. Run npm run docs.`)
@@ -149,6 +169,7 @@ async function main([command, ...args]: string[]): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   switch (command) {
     case 'agent': {
+      parse(args, {})
       const config = parseConfig(process.env)
       const log = pino({ level: config.logLevel, base: null })
       return agent(
@@ -169,14 +190,15 @@ async function main([command, ...args]: string[]): Promise<void> {
     case undefined:
       return console.log(`${usage}\n${helpText()}`)
     default:
-      console.error(`Unknown command ${command}.\n\n${usage}`)
-      process.exitCode = EXIT_USAGE
+      throw new UsageError(`Unknown command ${command}`)
   }
 }
 
 try {
   await main(process.argv.slice(2))
 } catch (error) {
-  console.error(error instanceof StokerError ? `${error.code}: ${error.message}` : error)
-  process.exitCode = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED
+  if (error instanceof UsageError) console.error(`${error.message}.\n\n${usage}`)
+  else console.error(error instanceof StokerError ? `${error.code}: ${error.message}` : error)
+  const misused = error instanceof UsageError || error instanceof ConfigError
+  process.exitCode = misused ? EXIT_USAGE : EXIT_FAILED
 }

@@ -1,11 +1,13 @@
-const POLL_MS = 25
-
-/** Waits for a condition by looking again every 25 ms; whether it held within `timeoutMs`. */
-export async function until(condition: () => boolean | Promise<boolean>, timeoutMs: number) {
+/** Waits for a condition by looking again every `pollMs`; whether it held within `timeoutMs`. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs: number,
+  pollMs = 25,
+) {
   const deadline = performance.now() + timeoutMs
   while (performance.now() < deadline) {
     if (await condition()) return true
-    await new Promise(resolve => setTimeout(resolve, POLL_MS))
+    await new Promise(resolve => setTimeout(resolve, pollMs))
   }
   return false
 }
