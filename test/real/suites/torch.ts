@@ -42,12 +42,15 @@ t.test('its workers follow the load, and none of its clients is harmed', async t
     seed: 1,
     timeoutMs: 30_000,
   })
-  t.ok(await until(async () => (await readyOf(server, 'net')) >= 2, 40_000), 'grown')
-  traffic.setRate(1)
-  t.ok(await until(async () => (await readyOf(server, 'net')) === 1, 90_000), 'and shrunk')
-  const outcomes = (await agent.decisions('net')).flatMap(each => each.outcomes)
-  const removed = outcomes.filter(each => each.kind === 'removed')
-  t.ok(removed.length > 0)
+  t.ok(await until(async () => (await readyOf(server, 'net')) === 3, 40_000), 'grown')
+  traffic.setRate(2)
+  t.ok(await until(async () => (await readyOf(server, 'net')) === 2, 90_000), 'and shrunk')
+  const takenAway = async () =>
+    (await agent.decisions('net'))
+      .flatMap(each => each.outcomes)
+      .filter(each => each.kind === 'removed')
+  t.ok(await until(async () => (await takenAway()).length > 0, 10_000), 'and says so')
+  const removed = await takenAway()
   t.ok(
     removed.every(({ sureness }) => sureness === 'retired'),
     'each proven to hold nobody’s request',
