@@ -78,6 +78,11 @@ export const errorTable = {
     remedy: 'Look at the models’ decisions: a worker that is dead, or cannot load, is named there.',
     retry: true,
   },
+  ACTION_FAILED: {
+    says: 'A change of workers failed for a reason outside TorchServe, such as a process that could not be started.',
+    remedy: 'The message says why; the agent looks again and decides anew.',
+    retry: true,
+  },
   LISTEN_FAILED: {
     says: 'The agent cannot listen on its address.',
     remedy:

@@ -97,7 +97,7 @@ async function attemptOnce(on: Retiring): Promise<Attempt> {
     const proof = await prove(on, decoy, alibis, untilMs)
     // An alibi by an idle process trusts in TorchServe's passing a job on within milliseconds; that nobody's request arrived
     // since before the stop does not.
-    const alone = proof.kind === 'proven' && (await on.arrivals()) === arrived
+    const alone = proof.kind === 'proven' && (await by(clock, untilMs, on.arrivals())) === arrived
     if (alone && clock.now() < untilMs && decoy.answer === undefined) {
       await on.remove()
       return { kind: 'removed' }
@@ -117,8 +117,11 @@ type Proof = { kind: 'proven' } | { kind: 'unproven' } | { kind: 'changed'; why:
 
 async function prove(on: Retiring, decoy: Decoy, alibis: Alibis, untilMs: number): Promise<Proof> {
   const { clock, victim } = on
-  const late = clock.sleep(Math.max(0, untilMs - clock.now())).then(() => undefined)
-  const queued = await Promise.race([decoy.queued.catch(() => 'lost' as const), late])
+  const queued = await by(
+    clock,
+    untilMs,
+    decoy.queued.catch(() => 'lost' as const),
+  )
   if (queued === 'lost') return { kind: 'changed', why: 'the decoy never reached TorchServe' }
   if (!queued) return { kind: 'unproven' }
   if (queued.workers.at(-1) !== victim.id || queued.workers.length !== on.others.length + 1) {
@@ -128,11 +131,17 @@ async function prove(on: Retiring, decoy: Decoy, alibis: Alibis, untilMs: number
   while (clock.now() < untilMs && decoy.answer === undefined) {
     if (Number.isNaN(pending))
       return { kind: 'changed', why: 'this TorchServe does not tell its queue' }
-    if (pending > 0) pending = (await Promise.race([on.pending(), late])) ?? pending
+    if (pending > 0) pending = (await by(clock, untilMs, on.pending())) ?? pending
     else if (alibis.allClear(clock.now()) && decoy.answer === undefined) return { kind: 'proven' }
-    if (pending === 0) await clock.sleep(LOOK_MS)
+    await clock.sleep(LOOK_MS)
   }
   return { kind: 'unproven' }
+}
+
+/** What the promise gives, or undefined when it is not there by then: a stopped worker waits for no reply. */
+function by<T>(clock: Clock, untilMs: number, promise: Promise<T>): Promise<T | undefined> {
+  const late = clock.sleep(Math.max(0, untilMs - clock.now())).then(() => undefined)
+  return Promise.race([promise, late])
 }
 
 /** Status of the decoy's answer; 0 when it stays open for too long. */

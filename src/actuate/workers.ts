@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Processes } from '../clients/processes.ts'
 import type { PoolPolicy } from '../config.ts'
-import { StokerError } from '../errors.ts'
+import { StokerError, type ErrorCode } from '../errors.ts'
 import type { Action, Ending, Outcome, PoolKey, Worker } from '../model.ts'
 import { shrink, type Actuated, type PoolState } from './shrink.ts'
 import type { OpenGuard } from './stopping.ts'
@@ -83,6 +83,6 @@ async function command(torchserve: Actuated, { kind, pool, to }: Action): Promis
 }
 
 function failure(error: unknown): Ending {
-  const code = error instanceof StokerError ? error.code : 'ACTION_FAILED'
+  const code: ErrorCode = error instanceof StokerError ? error.code : 'ACTION_FAILED'
   return { kind: 'failed', code, message: error instanceof Error ? error.message : String(error) }
 }

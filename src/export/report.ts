@@ -17,9 +17,13 @@ const notable: ReadonlySet<Reason> = new Set([
   'refused',
 ])
 
-/** Writes a line for each change, for what became of it, and for what stands in the way; nothing for a tick as before. */
+/**
+ * Writes a line for each change, for what became of it, and for what stands in the way; nothing for a tick as before, which in
+ * advise mode is the same advice again.
+ */
 export function createReport(write: (line: Line) => void): (tick: Tick) => void {
   const reasons = new Map<string, Reason>()
+  const actions = new Map<string, string>()
   let notes = new Set<string>()
   return ({ seen, decisions }) => {
     const known = notes
@@ -35,8 +39,12 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
     }
     for (const decision of decisions) {
       const began = reasons.get(decision.key) !== decision.reason
+      const action = decision.action && `${decision.action.from} → ${decision.action.to}`
+      const again = !began && action === actions.get(decision.key)
       reasons.set(decision.key, decision.reason)
-      if (decision.action || (began && notable.has(decision.reason))) write(announce(decision))
+      actions.set(decision.key, action ?? '')
+      if (again) continue
+      if (action || (began && notable.has(decision.reason))) write(announce(decision))
     }
   }
 }
@@ -63,8 +71,8 @@ function lineOf(outcome: Outcome): Line | undefined {
         text: `${action.key}: ${action.from} → ${action.to} failed: ${outcome.message}`,
         fields: { ...fields, code: outcome.code },
       }
+    // The mode is said at the start, and advice is the decision itself.
     case 'advised':
-      return { level: 'info', text: `${action.key}: advised only, nothing was changed`, fields }
     case 'commanded':
       return undefined
   }

@@ -39,15 +39,7 @@ export async function setUp(t: Test, options: Options = {}) {
   })
   const signals: { pid: number; signal: string; atMs: number }[] = []
   const { processes: real } = emulation
-  const watched: Processes = {
-    look: pid => real.look(pid),
-    thread: (id, pid) => real.thread(id, pid),
-    isWorker: pid => real.isWorker(pid),
-    signal(pid, signal) {
-      signals.push({ pid, signal, atMs: clock.now() })
-      return real.signal(pid, signal)
-    },
-  }
+  const watched = watching(real, (pid, signal) => signals.push({ pid, signal, atMs: clock.now() }))
   const on: ActuatorOptions = {
     torchserve: options.torchserve?.(actuated(torchserve, config)) ?? actuated(torchserve, config),
     processes: options.processes?.(watched) ?? watched,
@@ -94,6 +86,18 @@ export async function setUp(t: Test, options: Options = {}) {
   }
   await allReady()
   return { emulation, actuator, torchserve, signals, describe, allReady, act, ask }
+}
+
+function watching(real: Processes, note: (pid: number, signal: string) => void): Processes {
+  return {
+    look: pid => real.look(pid),
+    thread: (id, pid) => real.thread(id, pid),
+    isWorker: pid => real.isWorker(pid),
+    signal(pid, signal) {
+      note(pid, signal)
+      return real.signal(pid, signal)
+    },
+  }
 }
 
 function faster(times: number): Clock {

@@ -7,34 +7,57 @@ import { virtualClock } from '../../src/simulate/clock.ts'
 const queued = { pending: 0, workers: ['1', '2'] }
 
 /** Two idle workers, of which the second is to go; a decoy that stays open, and a queue that is empty. */
-function setUp(what: { decoy?: Partial<Decoy>; pending?: number; looks?: () => Doing } = {}) {
+function setUp(
+  what: {
+    decoy?: Partial<Decoy>
+    pending?: number
+    looks?: () => Doing
+    /** What the other worker is doing; idle. */
+    others?: Doing
+    /** What the others' threads say at a time after the decoy was sent. */
+    thread?: () => string
+    arrivals?: () => string
+    /** How long the metrics port takes to answer. */
+    arrivalsMs?: number
+    /** How long TorchServe takes to say that the decoy is queued. */
+    queuedAfterMs?: number
+  } = {},
+) {
   const clock = virtualClock(1_000_000)
   const victim = { id: '2', pid: 20 }
-  const state = { stopped: false, removed: 0, stops: 0 }
+  const state = { stopped: false, removed: 0, stops: 0, stoppedMs: 0, longestMs: 0 }
   const on: Retiring = {
     clock,
     victim,
     others: [{ id: '1', pid: 10 }],
     processes: {
-      look: pid => (pid === victim.pid && what.looks ? what.looks() : 'idle'),
-      thread: id => `${id}:S1`,
+      look: pid => (pid === victim.pid ? (what.looks?.() ?? 'idle') : (what.others ?? 'idle')),
+      thread: id => (id !== victim.id && what.thread ? what.thread() : `${id}:S1`),
       isWorker: () => true,
       signal: () => true,
     },
     worker: {
       stop: () => {
         state.stops++
+        state.stoppedMs = clock.now()
         return (state.stopped = true)
       },
-      goOn: () => void (state.stopped = false),
+      goOn: () => {
+        if (state.stopped)
+          state.longestMs = Math.max(state.longestMs, clock.now() - state.stoppedMs)
+        state.stopped = false
+      },
     },
     sendDecoy: () => ({
-      queued: Promise.resolve(queued),
+      queued: clock.sleep(what.queuedAfterMs ?? 0).then(() => queued),
       answer: undefined,
       close: () => {},
       ...what.decoy,
     }),
-    arrivals: () => Promise.resolve('1'),
+    arrivals: async () => {
+      if (state.stopped) await clock.sleep(what.arrivalsMs ?? 0)
+      return what.arrivals?.() ?? '1'
+    },
     pending: () => Promise.resolve(what.pending ?? 0),
     remove: () => Promise.resolve(void state.removed++),
     untilMs: clock.now() + 1_000,
@@ -76,4 +99,26 @@ t.test('a decoy that was lost is not waited for', async t => {
   const { state, ended } = setUp({ decoy: { queued: lost } })
   t.match((await ended(100)).result, { kind: 'abandoned', why: /never reached/ })
   t.match(state, { removed: 0, stopped: false })
+})
+
+t.test('a client’s job may be on the stopped worker: it goes on within 50 ms', async t => {
+  let moved = 0
+  const doubts = {
+    'a thread that moved and a process that is busy': {
+      thread: () => `1:S${moved++}`,
+      looks: () => 'idle' as const,
+    },
+    'a thread that is awake': { thread: () => '1:R1' },
+    'a request that arrived meanwhile': { arrivals: () => String(moved++) },
+    'a metrics port that is slow': { arrivalsMs: 3_000 },
+    'jobs that wait': { pending: 1, decoy: { queued: Promise.resolve({ ...queued, pending: 1 }) } },
+    'a TorchServe that does not say whether the decoy is queued': { queuedAfterMs: 5_000 },
+  }
+  for (const [name, doubt] of Object.entries(doubts)) {
+    const { state, ended } = setUp({ ...doubt, others: 'busy' })
+    t.match((await ended(30_000)).result, { kind: 'abandoned' }, name)
+    t.ok(state.stops > 0, `${name}: it was tried`)
+    t.ok(state.longestMs <= 50, `${name}: ${state.longestMs} ms`)
+    t.match(state, { removed: 0, stopped: false })
+  }
 })

@@ -12,9 +12,10 @@ t.test('an idle pool gives a worker up, and it held only our decoy', async t => 
 
 t.test('under load nobody notices', async t => {
   const { act, allReady, ask, torchserve } = await setUp(t)
-  const stop = clients(ask, 3, 60)
+  let asked = 0
+  const stop = clients(() => (asked++, ask()), 3, 60)
   let removed = 0
-  for (let i = 0; i < 10; i++) {
+  for (let tries = 0; tries < 200 && (removed < 5 || asked < 20); tries++) {
     const outcome = await act()
     if (outcome?.kind !== 'removed') continue
     t.equal(outcome.sureness, 'retired')
@@ -22,9 +23,8 @@ t.test('under load nobody notices', async t => {
     await torchserve.scale({ model: 'm', version: '1.0' }, 4)
     await allReady()
   }
-  t.ok(removed >= 5, `${removed} of 10`)
   const results = await stop()
-  t.ok(results.length > 0)
+  t.ok(removed >= 5 && results.length >= 20, `${removed} downs, ${results.length} requests`)
   t.same(
     results.filter(({ status }) => status !== 200),
     [],
@@ -43,7 +43,7 @@ t.test('batches: none is left without an answer', async t => {
 })
 
 t.test(
-  'a stopped worker goes on within 50 ms when its decoy is not proven to be there',
+  'where no decoy can be proven to be held, the worker stays and is not left stopped',
   async t => {
     // Every arrival in between spoils the proof, so that no try ever succeeds.
     let arrivals = 0
@@ -53,15 +53,8 @@ t.test(
     })
     t.match(await act(), { kind: 'abandoned', why: /no moment/ })
     t.equal((await describe()).workers.length, 4)
-    const stops = signals.filter(({ signal }) => signal === 'SIGSTOP')
-    t.ok(stops.length > 1, 'it was tried again')
-    const stoppedForMs = stops.map(({ pid, atMs }) => {
-      const after = signals.find(
-        each => each.signal === 'SIGCONT' && each.pid === pid && each.atMs >= atMs,
-      )
-      return (after?.atMs ?? Infinity) - atMs
-    })
-    t.ok(Math.max(...stoppedForMs) < 80, `${Math.max(...stoppedForMs)} ms at most`)
+    t.ok(signals.filter(({ signal }) => signal === 'SIGSTOP').length > 1, 'it was tried again')
+    t.equal(signals.at(-1)?.signal, 'SIGCONT')
   },
 )
 
@@ -83,21 +76,28 @@ t.test('without decoys the edge from busy to idle is used', async t => {
 })
 
 t.test('without sight of the processes only a gap will do', async t => {
-  const hidden = {
+  const processes = () => ({
     look: () => 'hidden' as const,
     thread: () => undefined,
     isWorker: () => undefined,
     signal: () => false,
-  }
-  const { act, describe, ask } = await setUp(t, { processes: () => hidden, hurry: 4 })
-  t.match(await act(), { kind: 'removed', sureness: 'gap' })
-  const stop = clients(ask, 6, 30)
-  t.match(await act(), { kind: 'abandoned', why: /never paused/ })
-  t.equal((await describe()).workers.length, 3)
-  t.same(
-    (await stop()).filter(({ status }) => status !== 200),
-    [],
-  )
+  })
+  const quiet = await setUp(t, { processes })
+  t.match(await quiet.act(), { kind: 'removed', sureness: 'gap' })
+  let arrivals = 0
+  const busy = await setUp(t, {
+    processes,
+    hurry: 10,
+    torchserve: real => ({ ...real, arrivals: () => Promise.resolve(String(arrivals++)) }),
+  })
+  t.match(await busy.act(), { kind: 'abandoned', why: /never paused/ })
+  const untold = await setUp(t, {
+    processes,
+    hurry: 10,
+    torchserve: real => ({ ...real, pending: () => Promise.resolve(undefined) }),
+  })
+  t.match(await untold.act(), { kind: 'abandoned' }, 'an unknown queue is not an empty one')
+  for (const { describe } of [busy, untold]) t.equal((await describe()).workers.length, 4)
 })
 
 t.test('a worker that never served goes at once', async t => {

@@ -91,6 +91,14 @@ t.test('how actions ended', async t => {
   t.match(tell({ ending: { kind: 'failed', code: 'C', message: 'no' } }), [
     { level: 'warn', text: 'm: 3 → 2 failed: no', fields: { code: 'C' } },
   ])
-  t.match(tell({ ending: { kind: 'advised' } }), [{ text: /nothing was changed/ }])
   t.same(tell({ ending: { kind: 'commanded' } }), [])
+})
+
+t.test('advice that stays the same is given once', async t => {
+  const tell = reporting()
+  const ending = { kind: 'advised' } as const
+  t.equal(tell({ decide: 'idle', act: action }).length, 1)
+  for (let tick = 0; tick < 5; tick++) t.same(tell({ decide: 'idle', act: action, ending }), [])
+  t.equal(tell({ decide: 'idle', act: { ...action, from: 4, to: 3 }, ending }).length, 1)
+  t.equal(tell({ decide: 'demand', act: { ...action, from: 4, to: 3 }, ending }).length, 1)
 })

@@ -158,6 +158,9 @@ const zeroWithWork: Case = {
     t.equal((await predict(target, 'plain', 'late')).status, 503, 'new ones are refused')
     const queued = (await describe(target, 'plain')).jobQueueStatus.pendingRequests
     t.ok(queued >= 1 && queued <= 4, `${queued} wait: those, and perhaps the one that was cut`)
+    t.equal(await within(target, 1000, Promise.all(waiting)), 'none', 'they are not answered')
+    const later = (await describe(target, 'plain')).jobQueueStatus.pendingRequests
+    t.equal(later, queued, 'they freeze')
     await scale(target, 'plain?min_worker=1&max_worker=1')
     const replies = await Promise.all(waiting)
     const statuses = replies.map(({ status }) => status)

@@ -12,7 +12,7 @@ import { parseConfig, policyFor } from '../../src/config.ts'
 import type { Action, Description, Outcome } from '../../src/model.ts'
 import { readDescriptions } from '../../src/observe/describe.ts'
 import type { ModelSpec } from './models.ts'
-import { startTorchServe } from './torchserve.ts'
+import { startTorchServe, type TorchServe } from './torchserve.ts'
 import { judge, startTraffic, type Sent } from './traffic.ts'
 import { until } from './until.ts'
 
@@ -65,33 +65,36 @@ const blind: Processes = {
   signal: () => false,
 }
 
-export async function takeWorkers(round: Round): Promise<Result> {
-  const model: ModelSpec = {
-    name: 'm',
-    behaviour: { serviceMs: SERVICE_MS },
-    config: {
-      minWorkers: round.workers,
-      maxWorkers: round.workers,
-      ...(round.batch ? { batchSize: round.batch.size, maxBatchDelay: round.batch.delayMs } : {}),
-    },
-  }
-  const server = await startTorchServe({ models: [model] })
+function modelOf({ workers, batch }: Round): ModelSpec {
+  const batching = batch ? { batchSize: batch.size, maxBatchDelay: batch.delayMs } : {}
+  const config = { minWorkers: workers, maxWorkers: workers, ...batching }
+  return { name: 'm', behaviour: { serviceMs: SERVICE_MS }, config }
+}
+
+/** The agent's own client and actuator. */
+function actuatorBeside(server: TorchServe, way: Way) {
   const config = parseConfig({
     STOKER_MANAGEMENT_URL: server.managementUrl.origin,
     STOKER_METRICS_URL: server.metricsUrl.origin,
     STOKER_INFERENCE_URL: server.inferenceUrl.origin,
-    STOKER_MODELS: JSON.stringify({ m: { decoys: round.way === 'edge' ? 'off' : 'on' } }),
+    STOKER_MODELS: JSON.stringify({ m: { decoys: way === 'edge' ? 'off' : 'on' } }),
     STOKER_TIMEOUT_MS: '10000',
   })
   const torchserve = createTorchServe(config, clock)
   const actuator = createWorkersActuator({
     torchserve: actuated(torchserve, config),
-    processes: round.way === 'gap' ? blind : linuxProcesses(),
+    processes: way === 'gap' ? blind : linuxProcesses(),
     openGuard: guardProcess,
     clock,
     policyOf: name => policyFor(config, name),
     advise: false,
   })
+  return { torchserve, actuator }
+}
+
+export async function takeWorkers(round: Round): Promise<Result> {
+  const server = await startTorchServe({ models: [modelOf(round)] })
+  const { torchserve, actuator } = actuatorBeside(server, round.way)
   const describe = async (): Promise<Description> => {
     const [pool] = readDescriptions(await torchserve.describe('m'), 'm')
     if (!pool) throw new Error('the model is not listed')

@@ -26,7 +26,7 @@ function sendDue() {
     underWay.add(sending)
     due += gap()
   }
-  if (due < Infinity) timer = setTimeout(sendDue, due - performance.now())
+  if (due < Infinity) timer = setTimeout(sendDue, Math.max(0, due - performance.now()))
 }
 
 function gap(): number {

@@ -98,7 +98,7 @@ t.test('a full queue refuses; the refused one is counted', async t => {
   const w = await world({ queueSize: 5 })
   const all = w.requests(12)
   await w.clock.advance(2_000)
-  const statuses = all.map(({ answer }) => answer?.status).toSorted()
+  const statuses = all.map(({ answer }) => answer?.status).toSorted((a, b) => Number(a) - Number(b))
   t.same(statuses, [...Array(5).fill(200), ...Array(7).fill(503)])
   t.match(w.core.page(new Set(['ts_inference_requests_total'])), / 12\.0\n$/)
 })

@@ -2,7 +2,7 @@
  * Goal: a person who opens the page sees what the agent does, on any screen, in either scheme, and through a restart.
  * Method: Debian's Chromium on the served page, with ticks scripted by hand. Screenshots go to a folder that is printed.
  */
-import { existsSync, mkdtempSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
@@ -23,7 +23,10 @@ if (!existsSync(executablePath))
 const shots = mkdtempSync(join(tmpdir(), 'stoker-page-'))
 t.comment(`screenshots in ${shots}`)
 const browser: Browser = await chromium.launch({ executablePath, args: flags.split(' ') })
-t.teardown(() => browser.close())
+t.teardown(async () => {
+  await browser.close()
+  if (t.passing() && process.env['CI']) rmSync(shots, { recursive: true })
+})
 
 /** The served export with a clock that moves one second a tick. */
 async function agent(port = 0, mode: 'act' | 'advise' = 'act', startMs = START_MS) {
