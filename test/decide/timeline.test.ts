@@ -205,3 +205,31 @@ t.test('models where a worker is more than a worker are refused, with the reason
   t.match(world.last, { reason: 'refused', because: /scale: false/ })
   t.end()
 })
+
+t.test('a failing worker that another agent left behind is rolled back', t => {
+  const world = new World(1)
+  world.loadsFail = true
+  world.add(1)
+  world.run(5)
+  t.same(world.story, [], 'one that crashed may be back in a moment')
+  world.run(10)
+  t.match(world.story, [/2→1 load_failed$/])
+  t.equal(world.workers.length, 1)
+  t.ok(world.last.inputs.ceiling === 1, 'and not tried again soon')
+  t.end()
+})
+
+t.test('a model whose workers all restart with a new one is left alone', t => {
+  const world = new World(3)
+  world.rate = 28
+  world.run(2)
+  t.match(world.story, [/3→\d demand$/])
+  for (const worker of world.workers) {
+    worker.pid += 1_000
+    worker.readyAtMs = world.nowMs + 2_000
+  }
+  world.run(30)
+  t.equal(world.story.length, 1)
+  t.match(world.last, { reason: 'refused', because: /cpu_launcher_enable/ })
+  t.end()
+})

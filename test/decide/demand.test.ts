@@ -1,0 +1,74 @@
+import t from 'tap'
+import {
+  addSample,
+  arrivalRate,
+  noDemand,
+  ratesOf,
+  serviceTime,
+  type Sample,
+} from '../../src/decide/demand.ts'
+
+const sample = (second: number, what: Partial<Sample>): Sample => ({
+  atMs: second * 1_000,
+  requests: 0,
+  serviceUs: 0,
+  pending: 0,
+  predictionMs: undefined,
+  rejecting: false,
+  ready: 2,
+  ...what,
+})
+const demandOf = (samples: readonly Sample[]) => samples.reduce(addSample, noDemand)
+
+t.test('arrivals are counted, a restart begins anew, and is no load below zero', async t => {
+  const steady = demandOf([0, 1, 2, 3].map(second => sample(second, { requests: 10 * second })))
+  t.equal(arrivalRate(steady), 10)
+  const restarted = addSample(steady, sample(4, { requests: 3 }))
+  t.equal(arrivalRate(restarted), undefined, 'one sample tells no rate')
+  t.equal(arrivalRate(addSample(restarted, sample(5, { requests: 9 }))), 6)
+})
+
+t.test('answers are what arrived and does not wait', async t => {
+  const rates = ratesOf([
+    sample(0, { requests: 0 }),
+    sample(2, { requests: 40, pending: 10, serviceUs: 3_000_000 }),
+  ])
+  t.match(rates, { answers: 30, throughput: 15, serviceMs: 100, inService: 1.5, saturated: true })
+})
+
+t.test(
+  'with few answers the handler’s own time counts, but only where a request arrived',
+  async t => {
+    const asked = demandOf([
+      sample(0, { requests: 0 }),
+      sample(1, { requests: 2, predictionMs: 80 }),
+      // A decoy moved the gauge, no request did.
+      sample(2, { requests: 2, predictionMs: 1 }),
+      sample(3, { requests: 2, predictionMs: 1 }),
+    ])
+    t.equal(serviceTime(asked), 80)
+    t.equal(serviceTime(noDemand), undefined)
+  },
+)
+
+t.test('a service time that contention has grown is bounded by twice what it was', async t => {
+  const alone = demandOf(
+    [0, 1, 2, 3].map(second =>
+      sample(second, { requests: 10 * second, serviceUs: 1_000_000 * second, ready: 1 }),
+    ),
+  )
+  t.equal(serviceTime(alone), 100)
+  const crowded = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14].reduce(
+    (demand, second) =>
+      addSample(
+        demand,
+        sample(second, {
+          requests: 30 + 10 * (second - 3),
+          serviceUs: 3_000_000 + 9_000_000 * (second - 3),
+          ready: 4,
+        }),
+      ),
+    alone,
+  )
+  t.equal(serviceTime(crowded), 200)
+})

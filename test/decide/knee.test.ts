@@ -1,0 +1,54 @@
+import t from 'tap'
+import type { Rates, Sample } from '../../src/decide/demand.ts'
+import { judge } from '../../src/decide/knee.ts'
+
+/** Samples of ten seconds after a growth to `workers`, saturated, with so many answers a second of so many milliseconds. */
+function after(workers: number, perSecond: number, serviceMs: number): Sample[] {
+  return Array.from({ length: 11 }, (_, second) => ({
+    atMs: second * 1_000,
+    requests: 1_000 + second * perSecond,
+    serviceUs: second * perSecond * serviceMs * 1_000,
+    pending: 5,
+    predictionMs: undefined,
+    rejecting: false,
+    ready: workers,
+  }))
+}
+
+const before = (throughput: number, serviceMs: number): Rates => ({
+  throughput,
+  serviceMs,
+  answers: 100,
+  inService: 1,
+  saturated: true,
+  spanMs: 5_000,
+})
+const verdict = (from: number, to: number, was: Rates, samples: Sample[]) =>
+  judge({ from, to, readyMs: 0, before: was }, samples, 10_000)
+
+t.test('workers beside each other help, workers in each other’s way do not', async t => {
+  t.equal(verdict(1, 2, before(10, 100), after(2, 20, 100)), 'helps')
+  t.equal(verdict(1, 2, before(18, 55), after(2, 20, 100)), 'useless')
+  t.equal(verdict(1, 5, before(35, 28), after(5, 9, 550)), 'useless', 'throughput that falls')
+  t.equal(
+    verdict(1, 2, before(10, 100), after(2, 15, 133)),
+    'helps',
+    'half of the gain is worth it',
+  )
+})
+
+t.test(
+  'what the old workers could have served counts, not the little there was to serve',
+  async t => {
+    // One worker of 50 ms serves 20 a second; the load had only just risen and it had served 8.
+    t.equal(verdict(1, 2, before(8, 50), after(2, 20, 100)), 'useless')
+  },
+)
+
+t.test('it takes a while, and without evidence nothing speaks against them', async t => {
+  const trial = { from: 1, to: 2, readyMs: 0, before: before(18, 55) }
+  t.equal(judge(trial, after(2, 20, 100).slice(0, 3), 2_000), 'measuring')
+  t.equal(judge(trial, [], 5_000), 'measuring')
+  t.equal(judge(trial, [], 31_000), 'helps')
+  t.equal(judge({ ...trial, before: undefined }, after(2, 20, 100), 10_000), 'helps')
+})
