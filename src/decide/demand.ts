@@ -136,11 +136,33 @@ export function serviceTime(demand: Demand): number | undefined {
 function measuredServiceTime(samples: readonly Sample[]): number | undefined {
   const rates = samples.some(sample => sample.rejecting) ? undefined : ratesOf(samples)
   if (rates && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
+  return reportedServiceTime(samples) ?? rates?.serviceMs
+}
+
+/** The median of what handlers reported. */
+function reportedServiceTime(samples: readonly Sample[]): number | undefined {
   const reported = samples
     .map(sample => sample.predictionMs)
     .filter(ms => ms !== undefined && ms > 0)
     .toSorted((a, b) => Number(a) - Number(b))
-  return reported[Math.floor(reported.length / 2)] ?? rates?.serviceMs
+  return reported[Math.floor(reported.length / 2)]
+}
+
+/** What so many workers did before a growth, to hold it against. */
+export interface Baseline {
+  serviceMs: number
+  /** Answers per second; 0 where too few were seen to tell. */
+  throughput: number
+}
+
+/** Undefined where nothing is known: of few answers the counters tell a service time that is much too short. */
+export function baselineOf(samples: readonly Sample[]): Baseline | undefined {
+  const rates = ratesOf(samples)
+  if (rates?.serviceMs && rates.answers >= ENOUGH_ANSWERS) {
+    return { serviceMs: rates.serviceMs, throughput: rates.throughput }
+  }
+  const serviceMs = reportedServiceTime(samples)
+  return serviceMs === undefined ? undefined : { serviceMs, throughput: 0 }
 }
 
 /** A single worker cannot be in its own way, nor can workers half of which are idle. */

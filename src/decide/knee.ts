@@ -1,4 +1,4 @@
-import { ratesOf, type Rates, type Sample } from './demand.ts'
+import { ratesOf, type Baseline, type Sample } from './demand.ts'
 
 /** A growth under observation: do the new workers bring throughput? */
 export interface Trial {
@@ -6,8 +6,8 @@ export interface Trial {
   to: number
   /** When the last new worker became ready. */
   readyMs: number
-  /** What was served with `from` workers; absent when nothing was. */
-  before: Rates | undefined
+  /** What `from` workers did; absent where it is not known. */
+  before: Baseline | undefined
 }
 
 export type Verdict = 'measuring' | 'helps' | 'useless'
@@ -26,7 +26,7 @@ export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): 
   const after = ratesOf(samples.filter(sample => sample.atMs >= trial.readyMs))
   const before = trial.before
   const elapsed = nowMs - trial.readyMs
-  if (!before?.serviceMs) return 'helps'
+  if (!before) return 'helps'
   if (!after?.serviceMs || after.spanMs < 900 || after.answers < 10) {
     return elapsed < LONGEST_MS ? 'measuring' : 'helps'
   }

@@ -1,5 +1,5 @@
 import type { Action, PoolKey } from '../model.ts'
-import { noDemand, type Demand, type Rates } from './demand.ts'
+import { noDemand, type Baseline, type Demand } from './demand.ts'
 import type { Trial } from './knee.ts'
 import type { Limit } from './limits.ts'
 import { emptyWindow, type MaxWindow } from './window.ts'
@@ -23,7 +23,7 @@ export interface Change {
   commanded: boolean
   /** Ids listed before, to tell the new workers. */
   before: ReadonlySet<string>
-  rates: Rates | undefined
+  baseline: Baseline | undefined
 }
 
 export interface PoolMemory {

@@ -1,5 +1,5 @@
 import type { Action, ActionKind, Reason } from '../model.ts'
-import { ratesOf } from './demand.ts'
+import { baselineOf } from './demand.ts'
 import type { PoolMemory } from './memory.ts'
 import type { View } from './view.ts'
 import { seconds } from './words.ts'
@@ -50,7 +50,7 @@ export function change(
         sinceMs: nowMs,
         commanded: false,
         before: new Set(kind === 'repair' ? [] : description.workers.map(worker => worker.id)),
-        rates: ratesOf(same.filter(sample => nowMs - sample.atMs <= 10_000)),
+        baseline: baselineOf(same.filter(sample => nowMs - sample.atMs <= 10_000)),
       },
     },
   }

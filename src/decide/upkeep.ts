@@ -64,7 +64,7 @@ export const growing: Rule = view => {
       const { from, to } = flying.action
       const trial =
         flying.action.kind === 'grow' && from > 0
-          ? { from, to, readyMs: nowMs, before: flying.rates }
+          ? { from, to, readyMs: nowMs, before: flying.baseline }
           : undefined
       return learned(view, { loadMs, trial, change: undefined })
     }

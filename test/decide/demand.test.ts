@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   addSample,
   arrivalRate,
+  baselineOf,
   noDemand,
   ratesOf,
   serviceTime,
@@ -71,4 +72,14 @@ t.test('a service time that contention has grown is bounded by twice what it was
     alone,
   )
   t.equal(serviceTime(crowded), 200)
+})
+
+t.test('a few answers are no baseline: what is in a handler would count as answered', async t => {
+  const start = sample(0, { requests: 0, ready: 1 })
+  // Two of three are not answered yet.
+  const few = sample(1, { requests: 4, pending: 1, serviceUs: 100_000, ready: 1 })
+  t.equal(baselineOf([start, few]), undefined)
+  t.same(baselineOf([start, { ...few, predictionMs: 100 }]), { serviceMs: 100, throughput: 0 })
+  const many = sample(5, { requests: 51, pending: 1, serviceUs: 5_000_000, ready: 1 })
+  t.same(baselineOf([start, many]), { serviceMs: 100, throughput: 10 })
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Rates, Sample } from '../../src/decide/demand.ts'
+import type { Baseline, Sample } from '../../src/decide/demand.ts'
 import { judge } from '../../src/decide/knee.ts'
 
 /** Samples of ten seconds after a growth to `workers`, saturated, with so many answers a second of so many milliseconds. */
@@ -15,15 +15,8 @@ function after(workers: number, perSecond: number, serviceMs: number): Sample[] 
   }))
 }
 
-const before = (throughput: number, serviceMs: number): Rates => ({
-  throughput,
-  serviceMs,
-  answers: 100,
-  inService: 1,
-  saturated: true,
-  spanMs: 5_000,
-})
-const verdict = (from: number, to: number, was: Rates, samples: Sample[]) =>
+const before = (throughput: number, serviceMs: number): Baseline => ({ throughput, serviceMs })
+const verdict = (from: number, to: number, was: Baseline, samples: Sample[]) =>
   judge({ from, to, readyMs: 0, before: was }, samples, 10_000)
 
 t.test('workers beside each other help, workers in each other’s way do not', async t => {
