@@ -1,13 +1,10 @@
-import { asleep, type Processes } from '../clients/processes.ts'
+import type { Processes } from '../clients/processes.ts'
 
 /** One listed worker with its process. */
 export interface Listed {
   id: string
   pid: number
 }
-
-/** Two looks at an idle worker must be this far apart before it counts as not having the decoy. */
-const SETTLE_MS = 4
 
 /**
  * The workers' order in TorchServe's line. Idle worker threads stand in line for one lock, the one that has been idle longest
@@ -46,16 +43,11 @@ export class Line {
   }
 }
 
-/**
- * Finds out which workers cannot have taken a certain job: those whose TorchServe threads have not moved since before it was
- * sent, and those whose process was seen idle, twice, after it had left the queue; one that held the job would be busy with it.
- */
+/** Finds out that a certain job is with none of these workers. */
 export class Alibis {
   readonly #processes: Processes
-  readonly #before: ReadonlyMap<string, string | undefined>
-  readonly #idleSince = new Map<string, number>()
-  readonly #cleared = new Set<string>()
   readonly #others: readonly Listed[]
+  readonly #before: ReadonlyMap<string, string | undefined>
 
   /** To be made before the job is sent. */
   constructor(processes: Processes, others: readonly Listed[]) {
@@ -64,25 +56,31 @@ export class Alibis {
     this.#before = new Map(others.map(({ id, pid }) => [id, processes.thread(id, pid)]))
   }
 
-  /** To be called only once the job has left the queue; true when only the worker that is not among the others can have it. */
-  allClear(nowMs: number): boolean {
-    for (const worker of this.#others) {
-      if (!this.#cleared.has(worker.id) && this.#hasAlibi(worker, nowMs))
-        this.#cleared.add(worker.id)
-    }
-    return this.#cleared.size === this.#others.length
+  /**
+   * To be asked only once the job has left the queue. True when TorchServe was seen to stand still, so that the job has arrived
+   * wherever it was going, and meanwhile each of these workers was either idle or waiting for a job that it was given before.
+   */
+  allClear(): boolean {
+    const [first] = this.#others
+    if (!first) return true
+    return standsStill(this.#processes, first.pid, () =>
+      this.#others.every(other => this.#hasAlibi(other)),
+    )
   }
 
-  #hasAlibi({ id, pid }: Listed, nowMs: number): boolean {
+  #hasAlibi({ id, pid }: Listed): boolean {
     const before = this.#before.get(id)
-    const now = this.#processes.thread(id, pid)
-    if (before !== undefined && now === before && asleep(now)) return true
-    if (this.#processes.look(pid) !== 'idle') {
-      this.#idleSince.delete(id)
-      return false
-    }
-    const since = this.#idleSince.get(id) ?? nowMs
-    this.#idleSince.set(id, since)
-    return nowMs - since >= SETTLE_MS
+    const unmoved = before !== undefined && this.#processes.thread(id, pid) === before
+    return unmoved || this.#processes.look(pid) === 'idle'
   }
+}
+
+/** Whether TorchServe moved nothing while `meanwhile` looked, and that was true. */
+export function standsStill(
+  processes: Processes,
+  workerPid: number,
+  meanwhile: () => boolean = () => true,
+): boolean {
+  const before = processes.still(workerPid)
+  return before !== undefined && meanwhile() && processes.still(workerPid) === before
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Decoy } from '../clients/decoy.ts'
 import { asleep, type Processes } from '../clients/processes.ts'
-import { Alibis, Line, type Listed } from './line.ts'
+import { Alibis, Line, standsStill, type Listed } from './line.ts'
 import type { Stoppable } from './stopping.ts'
 
 /** A client's job that reached the stopped worker before the decoy waits no longer than this. */
@@ -20,8 +20,6 @@ export interface Retiring {
   others: readonly Listed[]
   worker: Stoppable
   sendDecoy(): Decoy
-  /** A text that changes with each request that arrives. */
-  arrivals(): Promise<string>
   /** Jobs that wait in the queue now. */
   pending(): Promise<number>
   /** PUT N − 1. */
@@ -52,6 +50,7 @@ export async function retire(on: Retiring): Promise<Retired> {
     if (attempt.kind === 'changed') {
       return { kind: 'abandoned', why: attempt.why, tries, delayedMs }
     }
+    await on.clock.sleep(LOOK_MS)
   }
   return {
     kind: 'abandoned',
@@ -81,11 +80,9 @@ type Attempt =
 
 async function attemptOnce(on: Retiring): Promise<Attempt> {
   const { clock, processes, victim, worker } = on
-  const arrived = await on.arrivals()
   const alibis = new Alibis(processes, on.others)
   const before = processes.thread(victim.id, victim.pid)
   if (before === undefined || !asleep(before) || processes.look(victim.pid) !== 'idle') {
-    await clock.sleep(LOOK_MS)
     return { kind: 'missed', delayedMs: 0 }
   }
   const stoppedMs = clock.now()
@@ -93,12 +90,8 @@ async function attemptOnce(on: Retiring): Promise<Attempt> {
     return { kind: 'changed', why: 'the worker could not be stopped', delayedMs: 0 }
   const decoy = on.sendDecoy()
   try {
-    const untilMs = stoppedMs + PROOF_MS
-    const proof = await prove(on, decoy, alibis, untilMs)
-    // An alibi by an idle process trusts in TorchServe's passing a job on within milliseconds; that nobody's request arrived
-    // since before the stop does not.
-    const alone = proof.kind === 'proven' && (await by(clock, untilMs, on.arrivals())) === arrived
-    if (alone && clock.now() < untilMs && decoy.answer === undefined) {
+    const proof = await prove(on, decoy, alibis, stoppedMs + PROOF_MS)
+    if (proof.kind === 'proven') {
       await on.remove()
       return { kind: 'removed' }
     }
@@ -115,8 +108,14 @@ async function attemptOnce(on: Retiring): Promise<Attempt> {
 
 type Proof = { kind: 'proven' } | { kind: 'unproven' } | { kind: 'changed'; why: string }
 
+/**
+ * Proves that it is the victim which has the decoy. The decoy was queued; once TorchServe has stood still it lies in the queue
+ * or with a worker; if the queue is empty after that, it is with a worker; and if TorchServe then stands still again while every
+ * other worker has an alibi, it is with the victim, and nothing else is.
+ */
 async function prove(on: Retiring, decoy: Decoy, alibis: Alibis, untilMs: number): Promise<Proof> {
-  const { clock, victim } = on
+  const { clock, processes, victim } = on
+  const isOpen = () => clock.now() < untilMs && decoy.answer === undefined
   const queued = await by(
     clock,
     untilMs,
@@ -127,13 +126,19 @@ async function prove(on: Retiring, decoy: Decoy, alibis: Alibis, untilMs: number
   if (queued.workers.at(-1) !== victim.id || queued.workers.length !== on.others.length + 1) {
     return { kind: 'changed', why: 'the list of workers changed meanwhile' }
   }
-  let { pending } = queued
-  while (clock.now() < untilMs && decoy.answer === undefined) {
-    if (Number.isNaN(pending))
+  for (let isTaken = false; isOpen() && !isTaken; await clock.sleep(LOOK_MS)) {
+    if (!standsStill(processes, victim.pid)) continue
+    const pending = await by(clock, untilMs, on.pending())
+    if (Number.isNaN(pending)) {
       return { kind: 'changed', why: 'this TorchServe does not tell its queue' }
-    if (pending > 0) pending = (await by(clock, untilMs, on.pending())) ?? pending
-    else if (alibis.allClear(clock.now()) && decoy.answer === undefined) return { kind: 'proven' }
+    }
+    isTaken = pending === 0
+  }
+  while (isOpen()) {
+    const isClear = alibis.allClear()
+    // Another worker may have answered it already: the reply lies in our socket then, and is read in this pause.
     await clock.sleep(LOOK_MS)
+    if (isClear && isOpen()) return { kind: 'proven' }
   }
   return { kind: 'unproven' }
 }

@@ -74,7 +74,6 @@ async function behindADecoy(
       processes,
       worker: stoppable(processes, guard, line.victim.pid),
       sendDecoy: await torchserve.sendDecoy(action.pool),
-      arrivals: () => torchserve.arrivals(action.pool),
       pending: async () => (await torchserve.pending(action.pool)) ?? NaN,
       remove: () => torchserve.scale(action.pool, action.to),
     })

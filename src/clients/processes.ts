@@ -11,6 +11,11 @@ export interface Processes {
    * nor returned one; undefined where they cannot be seen.
    */
   thread(workerId: string, workerPid: number): string | undefined
+  /**
+   * A text of all of TorchServe's threads if every one of them sleeps, else undefined. Two equal texts mean that nothing moved
+   * inside TorchServe from the first to the second: nothing is on its way from it to a worker, or back.
+   */
+  still(workerPid: number): string | undefined
   /** Whether a process is a TorchServe worker; undefined where TorchServe's processes cannot be seen. */
   isWorker(pid: number): boolean | undefined
   /** `false`: not allowed, or no such process. */
@@ -19,6 +24,8 @@ export interface Processes {
 
 /** The kernel function in which an idle worker waits for TorchServe's next job on its Unix socket. */
 const WAITS_FOR_JOB = /^unix_stream_/
+/** The compilers of the Java machine, which are awake for long and have no part in any request. */
+const COMPILER = /^C[12] Compiler/
 /** Thread ids are looked up again after this long; TorchServe starts new threads with each worker process. */
 const THREADS_KNOWN_MS = 500
 
@@ -58,14 +65,19 @@ export function linuxProcesses(proc = '/proc'): Processes {
       const java = statOf(proc, workerPid)?.parent
       const ids = java === undefined ? undefined : threadsOf(java, workerId).get(workerId)
       if (!ids || ids.length === 0) return undefined
-      return ids
-        .map(tid => {
-          const status = read(`${proc}/${java}/task/${tid}/status`) ?? ''
-          const state = /^State:\s+(\S)/m.exec(status)?.[1]
-          const slept = /^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1]
-          return `${tid}:${state}${slept}`
-        })
-        .join(' ')
+      return ids.map(tid => textOf(threadOf(`${proc}/${java}/task/${tid}`), tid)).join(' ')
+    },
+
+    still(workerPid) {
+      const java = statOf(proc, workerPid)?.parent
+      const texts: string[] = []
+      for (const tid of list(`${proc}/${java}/task`)) {
+        const thread = threadOf(`${proc}/${java}/task/${tid}`)
+        if (!thread || COMPILER.test(thread.name)) continue
+        if (thread.state !== 'S') return undefined
+        texts.push(textOf(thread, tid))
+      }
+      return texts.length > 0 ? texts.join(' ') : undefined
     },
 
     isWorker(pid) {
@@ -90,6 +102,25 @@ export function linuxProcesses(proc = '/proc'): Processes {
 /** A thread text in which every thread sleeps: one that runs may be about to take a job. */
 export function asleep(thread: string): boolean {
   return thread.split(' ').every(part => part.split(':')[1]?.startsWith('S'))
+}
+
+interface Thread {
+  name: string
+  state: string
+  /** How often it has gone to sleep by itself: it has, whenever it ran. */
+  slept: string
+}
+
+function threadOf(folder: string): Thread | undefined {
+  const status = read(`${folder}/status`)
+  const field = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status ?? '')?.[1]
+  const slept = field('voluntary_ctxt_switches')
+  if (slept === undefined) return undefined
+  return { name: field('Name') ?? '', state: field('State')?.charAt(0) ?? '', slept }
+}
+
+function textOf(thread: Thread | undefined, tid: string): string {
+  return `${tid}:${thread?.state ?? ''}${thread?.slept ?? ''}`
 }
 
 function statOf(proc: string, pid: number): { state: string; parent: number } | undefined {

@@ -16,9 +16,10 @@ function setUp(
     others?: Doing
     /** What the others' threads say at a time after the decoy was sent. */
     thread?: () => string
-    arrivals?: () => string
-    /** How long the metrics port takes to answer. */
-    arrivalsMs?: number
+    /** How long TorchServe takes to tell its queue. */
+    pendingMs?: number
+    still?: () => string | undefined
+    answer?: () => number | undefined
     /** How long TorchServe takes to say that the decoy is queued. */
     queuedAfterMs?: number
   } = {},
@@ -33,6 +34,7 @@ function setUp(
     processes: {
       look: pid => (pid === victim.pid ? (what.looks?.() ?? 'idle') : (what.others ?? 'idle')),
       thread: id => (id !== victim.id && what.thread ? what.thread() : `${id}:S1`),
+      still: () => (what.still ? what.still() : 'all asleep'),
       isWorker: () => true,
       signal: () => true,
     },
@@ -50,15 +52,16 @@ function setUp(
     },
     sendDecoy: () => ({
       queued: clock.sleep(what.queuedAfterMs ?? 0).then(() => queued),
-      answer: undefined,
       close: () => {},
       ...what.decoy,
+      get answer() {
+        return what.answer?.()
+      },
     }),
-    arrivals: async () => {
-      if (state.stopped) await clock.sleep(what.arrivalsMs ?? 0)
-      return what.arrivals?.() ?? '1'
+    pending: async () => {
+      await clock.sleep(what.pendingMs ?? 0)
+      return what.pending ?? 0
     },
-    pending: () => Promise.resolve(what.pending ?? 0),
     remove: () => Promise.resolve(void state.removed++),
     untilMs: clock.now() + 1_000,
   }
@@ -68,7 +71,7 @@ function setUp(
     await clock.advance(ms)
     return { result, retiring }
   }
-  return { state, ended }
+  return { state, ended, clock }
 }
 
 t.test('what holds the decoy goes', async t => {
@@ -108,9 +111,9 @@ t.test('a client’s job may be on the stopped worker: it goes on within 50 ms',
       thread: () => `1:S${moved++}`,
       looks: () => 'idle' as const,
     },
-    'a thread that is awake': { thread: () => '1:R1' },
-    'a request that arrived meanwhile': { arrivals: () => String(moved++) },
-    'a metrics port that is slow': { arrivalsMs: 3_000 },
+    'a TorchServe that is at work': { still: () => undefined },
+    'a TorchServe that works in between': { still: () => String(moved++) },
+    'a queue that is slow to be told': { pendingMs: 3_000 },
     'jobs that wait': { pending: 1, decoy: { queued: Promise.resolve({ ...queued, pending: 1 }) } },
     'a TorchServe that does not say whether the decoy is queued': { queuedAfterMs: 5_000 },
   }
@@ -121,4 +124,20 @@ t.test('a client’s job may be on the stopped worker: it goes on within 50 ms',
     t.ok(state.longestMs <= 50, `${name}: ${state.longestMs} ms`)
     t.match(state, { removed: 0, stopped: false })
   }
+})
+
+t.test('an answer that is on its way to us when all look innocent is waited for', async t => {
+  let looks = 0
+  let readMs = Infinity
+  const { state, ended, clock } = setUp({
+    // Another worker has answered by the last look; the reply is read from the socket in the next pause.
+    still: () => {
+      if (++looks === 4) readMs = clock.now() + 0.5
+      return 'all asleep'
+    },
+    answer: () => (clock.now() >= readMs ? 200 : undefined),
+  })
+  await ended(3)
+  t.ok(looks >= 4)
+  t.equal(state.removed, 0)
 })

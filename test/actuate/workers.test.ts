@@ -45,11 +45,10 @@ t.test('batches: none is left without an answer', async t => {
 t.test(
   'where no decoy can be proven to be held, the worker stays and is not left stopped',
   async t => {
-    // Every arrival in between spoils the proof, so that no try ever succeeds.
-    let arrivals = 0
+    // A TorchServe that is never seen to stand still allows no proof.
     const { act, describe, signals } = await setUp(t, {
       hurry: 10,
-      torchserve: real => ({ ...real, arrivals: () => Promise.resolve(String(arrivals++)) }),
+      processes: real => ({ ...real, still: () => undefined }),
     })
     t.match(await act(), { kind: 'abandoned', why: /no moment/ })
     t.equal((await describe()).workers.length, 4)
@@ -79,6 +78,7 @@ t.test('without sight of the processes only a gap will do', async t => {
   const processes = () => ({
     look: () => 'hidden' as const,
     thread: () => undefined,
+    still: () => undefined,
     isWorker: () => undefined,
     signal: () => false,
   })

@@ -73,3 +73,26 @@ t.test('whether it is a worker is known only once one was seen', async t => {
   t.equal(isWorker(20), true)
   t.equal(isWorker(30), false)
 })
+
+t.test('TorchServe stands still when all of its threads sleep, its compilers apart', async t => {
+  const { root, write, worker } = fakeProc(t)
+  worker('S', 'unix_stream_read_generic')
+  const thread = (tid: number, name: string, state: string, slept: number) =>
+    write(
+      `10/task/${tid}/status`,
+      `Name:\t${name}\nState:\t${state} (x)\nvoluntary_ctxt_switches:\t${slept}\n`,
+    )
+  thread(11, 'W-9000-m_1.0', 'S', 5)
+  thread(12, 'epollEventLoopG', 'S', 7)
+  thread(13, 'C2 CompilerThre', 'R', 1)
+  const processes = linuxProcesses(root)
+  const before = processes.still(20)
+  t.type(before, 'string')
+  thread(13, 'C2 CompilerThre', 'R', 2)
+  t.equal(processes.still(20), before)
+  thread(12, 'epollEventLoopG', 'S', 8)
+  t.not(processes.still(20), before, 'it has run in between')
+  thread(12, 'epollEventLoopG', 'R', 8)
+  t.equal(processes.still(20), undefined)
+  t.equal(processes.still(99), undefined, 'not to be seen')
+})

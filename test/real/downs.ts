@@ -61,6 +61,7 @@ const BETWEEN_MS = 600
 const blind: Processes = {
   look: () => 'hidden',
   thread: () => undefined,
+  still: () => undefined,
   isWorker: () => undefined,
   signal: () => false,
 }

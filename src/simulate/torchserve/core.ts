@@ -50,11 +50,7 @@ export class TorchServeCore implements Server {
     this.seed = options.seed ?? 1
     this.handoverMs = options.handoverMs ?? 0
     this.free = new Device(clock)
-    this.#machine = new Machine(id =>
-      this.#pools()
-        .find(pool => pool.worker(id))
-        ?.worker(id),
-    )
+    this.#machine = new Machine(() => this.#pools().flatMap(({ all }) => all))
     this.start()
   }
 
@@ -92,7 +88,7 @@ export class TorchServeCore implements Server {
       machine: this.#machine,
       metrics: this.metrics,
       draws: random(this.seed, 'collector'),
-      workers: () => this.#pools().flatMap(({ workers }) => workers),
+      workers: () => this.#pools().flatMap(({ all }) => all),
       signal: up.signal,
     })
   }

@@ -1,4 +1,4 @@
-import type { Doing, Processes } from '../../clients/processes.ts'
+import { asleep, type Doing, type Processes } from '../../clients/processes.ts'
 import { Process } from './process.ts'
 import type { Worker } from './worker.ts'
 
@@ -9,10 +9,10 @@ const FIRST_PID = 5_000_001
 export class Machine implements Processes {
   #nextPid = FIRST_PID
   readonly #processes = new Map<number, Process>()
-  readonly #workerOf: (id: string) => Worker | undefined
+  readonly #workers: () => readonly Worker[]
 
-  constructor(workerOf: (id: string) => Worker | undefined) {
-    this.#workerOf = workerOf
+  constructor(workers: () => readonly Worker[]) {
+    this.#workers = workers
   }
 
   spawn(bytes: number, onExit: () => void): Process {
@@ -44,7 +44,13 @@ export class Machine implements Processes {
   }
 
   thread(workerId: string, workerPid: number): string | undefined {
-    return this.#processes.has(workerPid) ? this.#workerOf(workerId)?.threadText : undefined
+    if (!this.#processes.has(workerPid)) return undefined
+    return this.#workers().find(({ id }) => id === workerId)?.threadText
+  }
+
+  still(): string | undefined {
+    const texts = this.#workers().map(({ threadText }) => threadText)
+    return texts.every(asleep) ? texts.join(' ') : undefined
   }
 
   isWorker(pid: number): boolean {

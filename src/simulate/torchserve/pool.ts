@@ -65,9 +65,9 @@ export class Pool implements Home {
     return this.#listed ?? []
   }
 
-  /** A worker by its id, listed or not. */
-  worker(id: string): Worker | undefined {
-    return this.#all.get(id)
+  /** All workers, listed or not. */
+  get all(): readonly Worker[] {
+    return [...this.#all.values()]
   }
 
   frozen(): Promise<void> | undefined {

@@ -52,6 +52,7 @@ export class Worker {
   readonly #onState: (state: WorkerState, status: number) => void
   readonly #ended = new AbortController()
   #thread: AbortController | undefined
+  #handingOver = false
   readonly #hand: Job[] = []
   #sent = false
   #moves = 0
@@ -77,9 +78,9 @@ export class Worker {
     return this.state === 'created' || this.state === 'started' || this.state === 'loaded'
   }
 
-  /** Changes whenever the thread woke up: with the poll lock, a job or a reply. In the form of a thread that sleeps. */
+  /** Changes whenever the thread woke up: with the poll lock, a job or a reply. Awake while something is on its way. */
   get threadText(): string {
-    return `${this.id}:S${this.#moves}`
+    return `${this.id}:${this.#handingOver ? 'R' : 'S'}${this.#moves}`
   }
 
   async live(): Promise<void> {
@@ -207,7 +208,13 @@ export class Worker {
 
   async #handOver(thread: AbortSignal): Promise<void> {
     const { clock, handoverMs } = this.#home
-    if (handoverMs > 0) await interruptible(clock.sleep(handoverMs), thread)
+    if (handoverMs <= 0) return
+    this.#handingOver = true
+    try {
+      await interruptible(clock.sleep(handoverMs), thread)
+    } finally {
+      this.#handingOver = false
+    }
   }
 
   /** What the process replied. @throws Interrupted when it died, or said nothing within the limit */
