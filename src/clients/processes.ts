@@ -11,6 +11,8 @@ export interface Processes {
    * nor returned one; undefined where they cannot be seen.
    */
   thread(workerId: string, workerPid: number): string | undefined
+  /** Ids of all workers of the same model that TorchServe has threads for, itself included; some may be in no list any more. */
+  siblings(workerId: string, workerPid: number): string[]
   /**
    * A text of all of TorchServe's threads if every one of them sleeps, else undefined. Two equal texts mean that nothing moved
    * inside TorchServe from the first to the second: nothing is on its way from it to a worker, or back.
@@ -32,21 +34,23 @@ const THREADS_KNOWN_MS = 500
 /** The Linux implementation over /proc. Needs TorchServe's PID namespace; `look` and `signal` also its user id. */
 export function linuxProcesses(proc = '/proc'): Processes {
   let seenWorker = false
-  const threads = new Map<number, { atMs: number; ids: Map<string, string[]> }>()
+  const threads = new Map<number, { atMs: number; workers: Map<string, WorkerThreads> }>()
 
-  /** Thread ids by worker id: TorchServe names a worker's threads `W-<id>-<model>…`, cut to 15 characters by the kernel. */
-  function threadsOf(java: number, wanted: string): Map<string, string[]> {
+  /** Threads by worker id: TorchServe names a worker's threads `W-<id>-<model>_<version>`, cut to 15 characters by the kernel. */
+  function threadsOf(java: number, wanted: string): Map<string, WorkerThreads> {
     const known = threads.get(java)
     const atMs = performance.now()
-    if (known?.ids.has(wanted) && atMs - known.atMs < THREADS_KNOWN_MS) return known.ids
-    const ids = new Map<string, string[]>()
+    if (known?.workers.has(wanted) && atMs - known.atMs < THREADS_KNOWN_MS) return known.workers
+    const workers = new Map<string, WorkerThreads>()
     for (const tid of list(`${proc}/${java}/task`)) {
-      const worker = /^W-(\d+)-/.exec(read(`${proc}/${java}/task/${tid}/comm`) ?? '')?.[1]
-      if (worker) ids.set(worker, [...(ids.get(worker) ?? []), tid])
+      const name = read(`${proc}/${java}/task/${tid}/comm`)?.trimEnd() ?? ''
+      const [, worker, model] = /^W-(\d+)-(.*)$/.exec(name) ?? []
+      if (worker === undefined || model === undefined) continue
+      workers.set(worker, { model, tids: [...(workers.get(worker)?.tids ?? []), tid] })
     }
     threads.clear()
-    threads.set(java, { atMs, ids })
-    return ids
+    threads.set(java, { atMs, workers })
+    return workers
   }
 
   return {
@@ -63,9 +67,18 @@ export function linuxProcesses(proc = '/proc'): Processes {
 
     thread(workerId, workerPid) {
       const java = statOf(proc, workerPid)?.parent
-      const ids = java === undefined ? undefined : threadsOf(java, workerId).get(workerId)
-      if (!ids || ids.length === 0) return undefined
-      return ids.map(tid => textOf(threadOf(`${proc}/${java}/task/${tid}`), tid)).join(' ')
+      const own = java === undefined ? undefined : threadsOf(java, workerId).get(workerId)
+      return own?.tids.map(tid => textOf(threadOf(`${proc}/${java}/task/${tid}`), tid)).join(' ')
+    },
+
+    siblings(workerId, workerPid) {
+      const java = statOf(proc, workerPid)?.parent
+      if (java === undefined) return []
+      const workers = threadsOf(java, workerId)
+      const model = workers.get(workerId)?.model
+      return model === undefined
+        ? []
+        : [...workers].flatMap(([id, its]) => (mayBeSame(its.model, model) ? [id] : []))
     },
 
     still(workerPid) {
@@ -97,6 +110,17 @@ export function linuxProcesses(proc = '/proc'): Processes {
       }
     },
   }
+}
+
+interface WorkerThreads {
+  /** Model and version, or the beginning of them. */
+  model: string
+  tids: string[]
+}
+
+/** Whether two names that may have been cut can be of one model. */
+function mayBeSame(one: string, other: string): boolean {
+  return one.startsWith(other) || other.startsWith(one)
 }
 
 /** A thread text in which every thread sleeps: one that runs may be about to take a job. */

@@ -78,6 +78,7 @@ t.test('without sight of the processes only a gap will do', async t => {
   const processes = () => ({
     look: () => 'hidden' as const,
     thread: () => undefined,
+    siblings: () => [],
     still: () => undefined,
     isWorker: () => undefined,
     signal: () => false,

@@ -64,6 +64,17 @@ t.test("the text of a worker's threads changes only when they move", async t => 
   t.equal(processes.thread('9000', 99), undefined)
 })
 
+t.test('all workers of a model that TorchServe has threads for', async t => {
+  const { root, write, worker } = fakeProc(t)
+  worker('S', 'unix_stream_read_generic')
+  const names = ['W-9000-resnet_1', 'W-9001-resnet_1', 'W-10000-resnet_', 'W-9002-bert_1.0', 'main']
+  names.forEach((name, index) => write(`10/task/${11 + index}/comm`, `${name}\n`))
+  const { siblings } = linuxProcesses(root)
+  t.same(siblings('9000', 20).toSorted(), ['10000', '9000', '9001'])
+  t.same(siblings('9002', 20), ['9002'])
+  t.same(siblings('9999', 20), [])
+})
+
 t.test('whether it is a worker is known only once one was seen', async t => {
   const { root, write } = fakeProc(t)
   write('30/cmdline', 'nginx\0')
