@@ -153,6 +153,7 @@ function by<T>(clock: Clock, untilMs: number, promise: Promise<T>): Promise<T | 
 
 /** The decoy's answer, which the next try waits for; undefined when it stays open for too long. */
 async function answered(on: Retiring, decoy: Decoy): Promise<DecoyAnswer | undefined> {
-  while (decoy.answer === undefined && on.clock.now() < on.untilMs) await on.clock.sleep(LOOK_MS * 5)
+  while (decoy.answer === undefined && on.clock.now() < on.untilMs)
+    await on.clock.sleep(LOOK_MS * 5)
   return decoy.answer
 }

@@ -34,24 +34,7 @@ const THREADS_KNOWN_MS = 500
 /** The Linux implementation over /proc. Needs TorchServe's PID namespace; `look` and `signal` also its user id. */
 export function linuxProcesses(proc = '/proc'): Processes {
   let seenWorker = false
-  const threads = new Map<number, { atMs: number; workers: Map<string, WorkerThreads> }>()
-
-  /** Threads by worker id: TorchServe names a worker's threads `W-<id>-<model>_<version>`, cut to 15 characters by the kernel. */
-  function threadsOf(java: number, wanted: string): Map<string, WorkerThreads> {
-    const known = threads.get(java)
-    const atMs = performance.now()
-    if (known?.workers.has(wanted) && atMs - known.atMs < THREADS_KNOWN_MS) return known.workers
-    const workers = new Map<string, WorkerThreads>()
-    for (const tid of list(`${proc}/${java}/task`)) {
-      const name = read(`${proc}/${java}/task/${tid}/comm`)?.trimEnd() ?? ''
-      const [, worker, model] = /^W-(\d+)-(.*)$/.exec(name) ?? []
-      if (worker === undefined || model === undefined) continue
-      workers.set(worker, { model, tids: [...(workers.get(worker)?.tids ?? []), tid] })
-    }
-    threads.clear()
-    threads.set(java, { atMs, workers })
-    return workers
-  }
+  const threadsOf = workerThreads(proc)
 
   return {
     look(pid) {
@@ -109,6 +92,26 @@ export function linuxProcesses(proc = '/proc'): Processes {
         return false
       }
     },
+  }
+}
+
+/** Looks up a Java process's threads by worker id; `wanted` is one that must be among them if it has any. */
+function workerThreads(proc: string) {
+  let known: { java: number; atMs: number; workers: Map<string, WorkerThreads> } | undefined
+  return (java: number, wanted: string): Map<string, WorkerThreads> => {
+    const atMs = performance.now()
+    const isRecent = known?.java === java && atMs - known.atMs < THREADS_KNOWN_MS
+    if (known && isRecent && known.workers.has(wanted)) return known.workers
+    const workers = new Map<string, WorkerThreads>()
+    for (const tid of list(`${proc}/${java}/task`)) {
+      // TorchServe names a worker's threads W-<id>-<model>_<version>; the kernel cuts that to 15 characters.
+      const name = read(`${proc}/${java}/task/${tid}/comm`)?.trimEnd() ?? ''
+      const [, worker, model] = /^W-(\d+)-(.*)$/.exec(name) ?? []
+      if (worker === undefined || model === undefined) continue
+      workers.set(worker, { model, tids: [...(workers.get(worker)?.tids ?? []), tid] })
+    }
+    known = { java, atMs, workers }
+    return workers
   }
 }
 
