@@ -79,7 +79,7 @@ export const kubernetesErrors = {
   },
   RESIZE_CONTAINER_UNKNOWN: {
     says: 'The pod has no container of this name.',
-    remedy: 'STOKER_CONTAINER must name the container that TorchServe runs in.',
+    remedy: 'The agent must be told the name of the container that TorchServe runs in.',
     retry: true,
   },
   RESIZE_RBAC: {

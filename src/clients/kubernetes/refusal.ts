@@ -38,14 +38,14 @@ type Rule = readonly [code: ErrorCode, applies: RegExp | ((status: Status) => bo
 const hasCause = (reason: string) => (status: Status) =>
   status.causes.some(cause => cause.reason === reason)
 
-const policy: Rule = ['RESIZE_POLICY', /ValidatingAdmissionPolicy '|admission webhook "/]
+/** Policies deny with 422 unless told otherwise, webhooks with any status. */
+const policy = /ValidatingAdmissionPolicy '|admission webhook "/
 
-/** In this order; a policy may deny with 422 as well, which is its default. */
+/** The first that applies counts. */
 const rules: Readonly<Record<number, readonly Rule[]>> = {
   403: [
     ['RESIZE_NODE_CAPACITY', hasCause('NodeCapacity')],
     ['RESIZE_NODE_PLATFORM', hasCause('UnsupportedPlatform')],
-    policy,
     ['RESIZE_QUOTA', /exceeded quota: |failed quota: /],
     ['RESIZE_LIMIT_RANGE', /(maximum|minimum) \S+ usage per |limit to request ratio per /],
     ['RESIZE_RBAC', /User "[^"]*" cannot /],
@@ -55,7 +55,6 @@ const rules: Readonly<Record<number, readonly Rule[]>> = {
     ['RESIZE_POLICY', /./],
   ],
   422: [
-    policy,
     ['RESIZE_POD_REPLACED', ({ causes }) => causes.some(({ field }) => field === 'metadata.uid')],
     ['RESIZE_NODE_UNSUPPORTED', /without support for resize/],
     ['RESIZE_QOS', /QOS Class may not change/],
@@ -77,19 +76,23 @@ export function refusalOf(reply: Reply, wanted: MemoryResources): KubernetesErro
   const { status } = reply
   if (status === 200) return undefined
   const told = statusOf(reply)
-  // A proxy's page says nothing about the pod.
-  const rule =
-    told &&
-    rules[status]?.find(([, applies]) =>
-      applies instanceof RegExp ? applies.test(told.message) : applies(told),
-    )
-  if (rule) return new KubernetesError(rule[0], reply, ceilingOf(told.message, wanted))
+  const code = told && meaningOf(status, told)
+  if (code) return new KubernetesError(code, reply, ceilingOf(told.message, wanted))
   if (status === 401) return new KubernetesError('KUBERNETES_UNAUTHORIZED', reply)
   if (status === 429) return new KubernetesError('KUBERNETES_BUSY', reply)
   if (status >= 500) return new KubernetesError('KUBERNETES_FAILED', reply)
   return new KubernetesError(told ? 'RESIZE_INVALID' : 'KUBERNETES_NOT_KUBERNETES', reply)
 }
 
+function meaningOf(status: number, told: Status): ErrorCode | undefined {
+  if (status < 500 && policy.test(told.message)) return 'RESIZE_POLICY'
+  const rule = rules[status]?.find(([, applies]) =>
+    applies instanceof RegExp ? applies.test(told.message) : applies(told),
+  )
+  return rule?.[0]
+}
+
+/** Undefined for a proxy's page, which says nothing about the pod. */
 function statusOf(reply: Reply): Status | undefined {
   const json = parse(reply.body)
   if (text(json, 'kind') !== 'Status') return undefined
