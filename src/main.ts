@@ -5,8 +5,11 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { pino } from 'pino'
 import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
 import { actuated } from './actuate/torchserve.ts'
+import { createResizeActuator } from './actuate/resize.ts'
 import { createWorkersActuator } from './actuate/workers.ts'
-import { run } from './agent.ts'
+import { run, type Ports } from './agent.ts'
+import { linuxCgroup, type TorchServeCgroup } from './clients/cgroup.ts'
+import { createKubernetes } from './clients/kubernetes.ts'
 import { linuxProcesses, type Processes } from './clients/processes.ts'
 import { createTorchServe } from './clients/torchserve.ts'
 import { wallClock as clock } from './clock.ts'
@@ -15,10 +18,13 @@ import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
+import { createPodObserver } from './observe/pod.ts'
 import { createTorchServeObserver } from './observe/torchserve.ts'
 
 const EXIT_USAGE = 64
 const EXIT_FAILED = 1
+/** The API server is asked beside the loop, which does not wait for it for so long. */
+const API_SERVER_MS = 5_000
 /** A worker that is being retired is finished or let go within this time. */
 const SETTLE_MS = 6_000
 
@@ -48,6 +54,7 @@ function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[]
 interface Host {
   processes: Processes
   openGuard: OpenGuard
+  cgroup: TorchServeCgroup
 }
 
 /** Runs the agent until `signal` aborts. */
@@ -64,13 +71,18 @@ async function agent(
     timeoutMs: config.timeoutMs,
     processes: host.processes,
   })
+  const kubernetes =
+    config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
+  const pod = createPodObserver({ kubernetes, cgroup: host.cgroup, clock })
   const policyOf = (model: string) => policyFor(config, model)
+  const advise = config.mode === 'advise'
+  const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
   const actuate = createWorkersActuator({
     ...host,
     torchserve: actuated(torchserve, config),
     clock,
     policyOf,
-    advise: config.mode === 'advise',
+    advise,
   })
   const shown = createExport({
     config,
@@ -85,12 +97,20 @@ async function agent(
     fields: { url, mode: config.mode },
   })
   const report = createReport(write)
-  const ports = {
+  const ports: Ports = {
     clock,
-    policyOf,
-    observe: (urgent: boolean) => observer.observe(urgent),
+    policies: { pool: policyOf, memory: config.memory },
+    async observe(urgent) {
+      const [torchserveSeen, podSeen] = await Promise.all([
+        observer.observe(urgent.torchserve),
+        pod.observe(urgent.pod),
+      ])
+      const notes = [...torchserveSeen.notes, ...podSeen.notes]
+      return { ...torchserveSeen, ...podSeen, notes }
+    },
     actuate,
-    record(tick: Parameters<typeof shown.record>[0]) {
+    resize,
+    record(tick) {
       report(tick)
       shown.record(tick)
     },
@@ -98,9 +118,10 @@ async function agent(
   await run(ports, config.tickMs, signal, error =>
     write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
   )
-  await Promise.race([actuate.settled(), clock.sleep(SETTLE_MS)])
+  await Promise.race([Promise.all([actuate.settled(), resize?.settled()]), clock.sleep(SETTLE_MS)])
   await shown.close()
   await torchserve.close()
+  await kubernetes?.close()
 }
 
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
@@ -147,7 +168,7 @@ function toTerminal({ text }: Line): void {
 }
 
 function linux(): Host {
-  return { processes: linuxProcesses(), openGuard: guardProcess }
+  return { processes: linuxProcesses(), openGuard: guardProcess, cgroup: linuxCgroup() }
 }
 
 function version(): string {

@@ -18,7 +18,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   clock: [],
   errors: [],
   quantity: [],
-  config: ['model', 'errors'],
+  config: ['model', 'errors', 'quantity'],
   decide: ['model', 'types:config'],
   clients: ['model', 'errors', 'clock', 'quantity', 'types:config'],
   observe: ['model', 'config', 'errors', 'clock', 'clients'],

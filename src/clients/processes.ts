@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import type { ProcessUse } from '../model.ts'
 
 export type Doing = 'idle' | 'busy' | 'stopped' | 'gone' | 'hidden'
 
@@ -18,6 +19,8 @@ export interface Processes {
    * inside TorchServe from the first to the second: nothing is on its way from it to a worker, or back.
    */
   still(workerPid: number): string | undefined
+  /** What a process and its children use; undefined where it cannot be seen. */
+  use(pid: number): ProcessUse | undefined
   /** Whether a process is a TorchServe worker; undefined where TorchServe's processes cannot be seen. */
   isWorker(pid: number): boolean | undefined
   /** `false`: not allowed, or no such process. */
@@ -28,6 +31,10 @@ export interface Processes {
 const WAITS_FOR_JOB = /^unix_stream_/
 /** The compilers of the Java machine, which are awake for long and have no part in any request. */
 const COMPILER = /^C[12] Compiler/
+/** More children than a worker has; what is beyond is left out. */
+const MOST_PROCESSES = 100
+/** Linux counts processor time in these for every program, whatever the kernel's own tick. */
+const MS_PER_CLOCK_TICK = 10
 /** Thread ids are looked up again after this long; TorchServe starts new threads with each worker process. */
 const THREADS_KNOWN_MS = 500
 
@@ -76,6 +83,8 @@ export function linuxProcesses(proc = '/proc'): Processes {
       return texts.length > 0 ? texts.join(' ') : undefined
     },
 
+    use: pid => treeUse(proc, pid),
+
     isWorker(pid) {
       const command = read(`${proc}/${pid}/cmdline`)
       if (command?.includes('model_service_worker')) {
@@ -92,6 +101,42 @@ export function linuxProcesses(proc = '/proc'): Processes {
         return false
       }
     },
+  }
+}
+
+/** A worker may have children of its own, as for loading data. */
+function treeUse(proc: string, root: number): ProcessUse | undefined {
+  const total = useOf(proc, root)
+  if (!total) return undefined
+  const pids = [root]
+  for (const pid of pids) {
+    if (pids.length > MOST_PROCESSES) break
+    const children = read(`${proc}/${pid}/task/${pid}/children`)?.trim()
+    if (children) pids.push(...children.split(' ').map(Number))
+  }
+  for (const pid of pids.slice(1)) {
+    const { bytes, cpuMs } = useOf(proc, pid) ?? { bytes: 0, cpuMs: 0 }
+    total.bytes += bytes
+    total.cpuMs += cpuMs
+  }
+  return total
+}
+
+function useOf(proc: string, pid: number): ProcessUse | undefined {
+  const status = read(`${proc}/${pid}/status`)
+  const stat = read(`${proc}/${pid}/stat`)
+  if (status === undefined || stat === undefined) return undefined
+  const bytes = (name: string) =>
+    1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0)
+  // Fields 14 and 15 of all, the state being the third.
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13)
+    .map(Number)
+  return {
+    bytes: bytes('RssAnon') + bytes('RssShmem'),
+    cpuMs: ((user ?? 0) + (system ?? 0)) * MS_PER_CLOCK_TICK,
   }
 }
 

@@ -15,6 +15,7 @@ function seen() {
     thread: () => `31:${state.thread}`,
     still: () => state.still(),
     siblings: () => [],
+    use: () => undefined,
     isWorker: () => true,
     signal: () => true,
   }

@@ -38,6 +38,7 @@ function setUp(
       thread: id => (id !== victim.id && what.thread ? what.thread() : `${id}:S1`),
       still: () => (what.still ? what.still() : 'all asleep'),
       siblings: () => [],
+      use: () => undefined,
       isWorker: () => true,
       signal: () => true,
     },

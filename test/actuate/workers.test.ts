@@ -79,6 +79,7 @@ t.test('without sight of the processes only a gap will do', async t => {
     look: () => 'hidden' as const,
     thread: () => undefined,
     siblings: () => [],
+    use: () => undefined,
     still: () => undefined,
     isWorker: () => undefined,
     signal: () => false,

@@ -62,6 +62,7 @@ const blind: Processes = {
   look: () => 'hidden',
   thread: () => undefined,
   siblings: () => [],
+  use: () => undefined,
   still: () => undefined,
   isWorker: () => undefined,
   signal: () => false,

@@ -1,4 +1,5 @@
 import { asleep, type Doing, type Processes } from '../../clients/processes.ts'
+import type { ProcessUse } from '../../model.ts'
 import { Process } from './process.ts'
 import type { Worker } from './worker.ts'
 
@@ -58,6 +59,11 @@ export class Machine implements Processes {
       .flat()
       .map(({ threadText }) => threadText)
     return texts.every(asleep) ? texts.join(' ') : undefined
+  }
+
+  use(pid: number): ProcessUse | undefined {
+    const bytes = this.bytesOf(pid)
+    return bytes === undefined ? undefined : { bytes, cpuMs: 0 }
   }
 
   isWorker(pid: number): boolean {
