@@ -1,41 +1,17 @@
-/**
- * Starts a real TorchServe on free loopback ports, in a temporary folder of its own.
- *
- * Nothing stays behind. A guard, a shell in a session of its own, holds the server's process group: it kills the group
- * and removes the folder when its standard input ends, which happens on stop() and when the test process dies in any
- * way, kill -9 included.
- */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  closeSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+/** Starts a real TorchServe on free loopback ports, in a temporary folder of its own. Nothing of it stays behind: guard.ts. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { makeCertificate, writeConfig } from './configuration.ts'
+import { logTail, startGuarded, type Guarded } from './guard.ts'
 import { call } from './http.ts'
 import { install, type Flavour, type Installation } from './install.ts'
 import { changeBehaviour, readModelLog, writeModel } from './models.ts'
 import type { Behaviour, ModelLog, ModelSpec } from './models.ts'
 import { until } from './until.ts'
 
-const GUARD = `
-setsid "$@" </dev/null &
-read -r folder_stays
-kill -s KILL -- -$! || kill -s KILL $!
-wait
-[ -n "$folder_stays" ] || rm -rf -- "$STOKER_TEST_FOLDER"
-`
 const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 10_000
-const LOG_TAIL_CHARS = 4000
 
 export interface Options {
   models: readonly ModelSpec[]
@@ -115,57 +91,39 @@ export async function startTorchServe(options: Options): Promise<TorchServe> {
     freeze: () => void process.kill(javaPid(), 'SIGSTOP'),
     thaw: () => void process.kill(javaPid(), 'SIGCONT'),
     restart: async () => {
-      await release(guard, 'keep the folder\n')
+      await guard.release({ keepFolder: true })
       guard = await launch(run)
     },
     stop: async () => {
-      if (hasEnded(guard)) return
+      if (guard.ended()) return
       const pid = javaPid()
       if (isAlive(pid))
         for (const signal of ['SIGCONT', 'SIGTERM'] as const) process.kill(pid, signal)
       await until(() => !isAlive(pid), STOP_TIMEOUT_MS)
-      await release(guard, '')
+      await guard.release()
     },
   }
 }
 
-async function launch(run: Run): Promise<ChildProcess> {
+async function launch(run: Run): Promise<Guarded> {
   const { folder, installation, command } = run
   rmSync(pidFile(folder), { force: true })
-  const log = openSync(join(folder, 'server.log'), 'a')
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('TS_'))
-  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', installation.python, ...command], {
-    cwd: folder,
-    detached: true,
-    stdio: ['pipe', log, log],
+  const guard = startGuarded([installation.python, ...command], {
+    folder,
     env: {
       ...Object.fromEntries(inherited),
       PATH: `${join(folder, 'bin')}:${installation.javaFolder}:${dirname(installation.python)}:${process.env['PATH'] ?? ''}`,
       TEMP: join(folder, 'tmp'),
       TMPDIR: join(folder, 'tmp'),
-      STOKER_TEST_FOLDER: folder,
     },
   })
-  closeSync(log)
-  guard.unref()
   const ready = await until(() => isReady(run), START_TIMEOUT_MS).catch((error: unknown) => error)
   if (ready === true) return guard
   const tail = logTail(folder)
-  await release(guard, '')
+  await guard.release()
   const why = ready instanceof Error ? ready.message : `not ready within ${START_TIMEOUT_MS} ms`
   throw new Error(`TorchServe did not start: ${why}. The end of its log:\n${tail}`)
-}
-
-async function release(guard: ChildProcess, farewell: string) {
-  if (hasEnded(guard)) return
-  const gone = once(guard, 'exit')
-  guard.ref()
-  guard.stdin?.end(farewell)
-  await gone
-}
-
-function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null
 }
 
 async function isReady({ folder, options, managementUrl, caFile }: Run): Promise<boolean> {
@@ -233,8 +191,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-function logTail(folder: string): string {
-  return readFileSync(join(folder, 'server.log'), 'utf8').slice(-LOG_TAIL_CHARS)
 }
