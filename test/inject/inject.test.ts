@@ -122,7 +122,7 @@ function restricted(pod: LoosePod): LoosePod {
     hostPID: false,
     securityContext,
     containers: main.map(confine),
-    initContainers: initContainers?.map(confine) ?? initContainers,
+    ...(initContainers && { initContainers: initContainers.map(confine) }),
   }
   return { ...pod, spec }
 }
