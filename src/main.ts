@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { text as textOf } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { pino } from 'pino'
@@ -18,6 +20,8 @@ import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
+import { changeFiles } from './inject/command.ts'
+import { optionFlags, readOptions } from './inject/options.ts'
 import { createPodObserver } from './observe/pod.ts'
 import { createTorchServeObserver } from './observe/torchserve.ts'
 
@@ -35,6 +39,12 @@ const usage = `Usage: stoker <command>
   demo     the agent with an emulated TorchServe under load, in the browser
              --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
              --port N           port of the page (9790)
+  inject   add the agent to the pods in manifests, YAML or JSON: stoker inject [FILE|-]…
+             --image IMAGE      the agent’s image (stoker:${version()})
+             --pull-policy P    Always, IfNotPresent or Never
+             --set NAME=VALUE   what a pod’s annotation stoker.dev/NAME is when the pod has none; docs/injection.md lists them
+           The manifests go to standard output, the report to standard error. On a fault nothing is written, and the exit code is 1.
+  uninject take the agent out of them again: stoker uninject [FILE|-]…
   docs     write docs/*.md from the code; --check only compares
   version
 `
@@ -43,8 +53,12 @@ const usage = `Usage: stoker <command>
 class UsageError extends Error {}
 
 function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+  return parsed({ args, options }).values
+}
+
+function parsed<T extends ParseArgsConfig>(config: T) {
   try {
-    return parseArgs({ args, options }).values
+    return parseArgs(config)
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
@@ -185,6 +199,21 @@ function docs(args: string[]): void {
   process.exitCode = EXIT_FAILED
 }
 
+async function manifests(args: string[], takeOut: boolean): Promise<void> {
+  const options = takeOut ? {} : optionFlags
+  const { values, positionals } = parsed({ args, options, allowPositionals: true })
+  const read = readOptions(values, `stoker:${version()}`)
+  if ('problems' in read) throw new UsageError(read.problems.join('.\n'))
+  const streams = {
+    read: (file: string) => (file === '-' ? textOf(process.stdin) : readFile(file, 'utf8')),
+    write: (output: string) => process.stdout.write(output),
+    tell: (line: string) => console.error(line),
+  }
+  const files = positionals.length > 0 ? positionals : ['-']
+  if (!(await changeFiles(files, takeOut ? undefined : read, streams)))
+    process.exitCode = EXIT_FAILED
+}
+
 async function main([command, ...args]: string[]): Promise<void> {
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
@@ -202,6 +231,9 @@ async function main([command, ...args]: string[]): Promise<void> {
     }
     case 'demo':
       return demo(args, stop.signal)
+    case 'inject':
+    case 'uninject':
+      return manifests(args, command === 'uninject')
     case 'docs':
       return docs(args)
     case 'version':

@@ -26,7 +26,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   export: ['model', 'config', 'errors', 'clock', 'clients'],
   inject: ['model', 'config', 'errors'],
   agent: ['model', 'config', 'errors', 'clock', 'decide'],
-  docs: ['config', 'errors', 'export'],
+  docs: ['config', 'errors', 'export', 'inject'],
 }
 
 /** The part after src/ and before the next slash; empty for other folders. */
