@@ -167,3 +167,14 @@ export function sameResources(one: Resources, other: Resources): boolean {
     return [...names].every(name => sameAmount(one[kind]?.[name], other[kind]?.[name]))
   })
 }
+
+/** Whether two specs of one pod ask for the same. */
+export function sameSpec(one: PodSpec, other: PodSpec): boolean {
+  const others = containersOf(other)
+  return (
+    sameResources(one.resources ?? {}, other.resources ?? {}) &&
+    containersOf(one).every((each, place) =>
+      sameResources(each.resources, others[place]?.resources ?? {}),
+    )
+  )
+}
