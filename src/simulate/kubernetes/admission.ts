@@ -25,14 +25,14 @@ export interface NodeInfo {
   declaredFeatures?: readonly string[]
 }
 
-export interface LimitRange {
+interface LimitRange {
   type: 'Container' | 'Pod'
   max?: ResourceList
   min?: ResourceList
 }
 
 /** By names as `requests.memory`, `memory`, `limits.memory`, `requests.cpu`. */
-export interface Quota {
+interface Quota {
   name: string
   hard: ResourceList
 }

@@ -168,7 +168,7 @@ export class ApiServer {
     })
     if (refusal) return refusal
     const headers = unknown.length > 0 ? { warning: `299 - ${JSON.stringify(unknown[0])}` } : {}
-    const manager = query.get('fieldManager') ?? managerOf(request)
+    const manager = query.get('fieldManager') ?? writerOf(request)
     return { status: 200, headers, body: this.#stored(pod, changed, merged, manager, query) }
   }
 
@@ -193,6 +193,6 @@ function mediaType({ headers }: Request): string {
 }
 
 /** Who does not say which field manager it is goes by its user agent. */
-function managerOf({ headers }: Request): string {
+function writerOf({ headers }: Request): string {
   return /^[^/\s]+/.exec(headers['user-agent'] ?? '')?.[0] ?? 'unknown'
 }

@@ -76,7 +76,7 @@ export interface ManagedFields {
   subresource?: string
 }
 
-export interface Metadata {
+interface Metadata {
   name: string
   namespace: string
   uid: string
