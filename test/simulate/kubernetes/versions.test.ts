@@ -50,18 +50,31 @@ t.test('1.33 neither lowers a limit nor adds one; later versions do', async t =>
   }
 })
 
+t.test('1.33: a limit that was raised with a request that waits cannot be taken back', async t => {
+  const { kubernetes, emulation, during, clock } = await world(t, { version: '1.33' })
+  const filler = [{ name: 'x', requests: { memory: '13Gi' } }]
+  emulation.cluster.create({ name: 'filler', containers: filler })
+  await during(kubernetes.resize({ requestBytes: 4 * GiB, limitBytes: 6 * GiB }))
+  await clock.advance(200)
+  t.match((await during(kubernetes.read())).pending, { reason: 'Deferred' })
+  await t.rejects(during(kubernetes.resize({ requestBytes: 2 * GiB, limitBytes: 4 * GiB })), {
+    code: 'RESIZE_LIMIT_RULE',
+  })
+  await during(kubernetes.resize({ requestBytes: 2 * GiB }))
+  await clock.advance(3_000)
+  const seen = await during(kubernetes.read())
+  t.equal(seen.pending, undefined, 'its request can')
+  t.equal(seen.container.actual?.limitBytes, 6 * GiB, 'and the limit is raised for good')
+})
+
 t.test(
-  'more than the node has: 403 from 1.36 on, before it Infeasible with the wish left standing',
+  'more than the node has: refused from 1.36 on, before it infeasible, with the wish left standing',
   async t => {
     for (const version of from('1.33')) {
       const { kubernetes, during, clock } = await world(t, { version })
-      const limits = version === '1.33' ? [] : [20 * GiB, 4 * GiB]
-      const wish = (requestBytes: number, limitBytes?: number) =>
-        during(kubernetes.resize({ requestBytes, ...(limitBytes && { limitBytes }) }))
-      if (version === '1.33') {
-        await during(kubernetes.resize({ limitBytes: 20 * GiB }))
-      }
-      const over = wish(17 * GiB, limits[0])
+      await during(kubernetes.resize({ limitBytes: 20 * GiB }))
+      await clock.advance(2_500)
+      const over = during(kubernetes.resize({ requestBytes: 17 * GiB }))
       if (version >= '1.36') {
         await t.rejects(over, {
           code: 'RESIZE_NODE_CAPACITY',
@@ -75,7 +88,7 @@ t.test(
       t.match(seen.pending, { reason: 'Infeasible', message: /Node didn't have enough capacity/ })
       t.equal(seen.container.desired.requestBytes, 17 * GiB, `${version}: still wished`)
       t.equal(seen.container.allocatedRequestBytes, 2 * GiB)
-      await during(kubernetes.resize({ requestBytes: 2 * GiB, limitBytes: 4 * GiB }))
+      await during(kubernetes.resize({ requestBytes: 2 * GiB }))
       await clock.advance(200)
       t.equal((await during(kubernetes.read())).pending, undefined, `${version}: taken back`)
     }
