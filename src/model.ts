@@ -2,6 +2,10 @@
  * The nouns every part speaks in. Times are milliseconds since the epoch unless a name says otherwise; sizes are bytes.
  */
 
+import type { PodSeen, ResizeOutcome } from './model/pod.ts'
+
+export type * from './model/pod.ts'
+
 /** A value with its age. Unknown is not zero, and an old number is not a number. */
 export type Reading<T> =
   | { state: 'fresh'; value: T; atMs: number }
@@ -28,8 +32,18 @@ export interface Worker {
   /** Whether the process is alive; absent where processes cannot be seen. */
   alive: boolean | undefined
   gpu: boolean
+  /** What its process and that one's children use; absent where processes cannot be seen. */
+  use: ProcessUse | undefined
   /** Resident bytes as TorchServe last knew them: a hint, often stale. Absent while it says 0. */
   memoryBytes: number | undefined
+}
+
+/** What a process tree uses. */
+export interface ProcessUse {
+  /** Memory that is its own: anonymous and shared pages, without those of files. */
+  bytes: number
+  /** Processor time since its start. */
+  cpuMs: number
 }
 
 /** Why a pool must not be scaled: a worker is more than a worker there. */
@@ -81,8 +95,11 @@ export interface Observation {
   /** Whether TorchServe's management API could be read; pools keep their last description, stale, when not. */
   torchserve: Reading<{ url: string }>
   pools: readonly PoolSeen[]
+  pod: PodSeen
   /** What became of actions since the last tick. */
   outcomes: readonly Outcome[]
+  /** What became of the resize that was ordered, once it is known. */
+  resized: ResizeOutcome | undefined
   /** Things to tell the user: one sentence with the remedy, by a stable code of errors.ts. */
   notes: readonly Note[]
 }
@@ -120,6 +137,8 @@ export type Reason =
   | 'foreign_change'
   | 'refused'
   | 'cooldown'
+  | 'memory'
+  | 'at_memory'
 
 export type ActionKind = 'grow' | 'shrink' | 'rollback' | 'repair'
 
@@ -190,72 +209,3 @@ export type Ending =
   | { kind: 'failed'; code: string; message: string }
 
 export type Outcome = { action: Action; atMs: number } & Ending
-
-/** Memory of a container in one of its states; undefined: not set. */
-export interface MemoryResources {
-  requestBytes: number | undefined
-  limitBytes: number | undefined
-}
-
-/** A condition the kubelet put on the pod because of a resize. */
-export interface ResizeCondition {
-  /** Empty while the kubelet acts, and for up to 17 s after it refused. */
-  reason: string
-  message: string
-  /** The pod's generation this is said of; an older one's condition may still stand. */
-  observedGeneration: number | undefined
-}
-
-/** The agent's own pod as the API server shows it. */
-export interface PodState {
-  uid: string
-  /** Changes with every write to the pod, the kubelet's status included; a fence for the next write. */
-  resourceVersion: string
-  createdAtMs: number
-  /** Rises with every change of what is wanted of the pod, and when it is deleted. */
-  generation: number
-  /** The generation the kubelet has looked at last; undefined before it has, and before Kubernetes 1.34. */
-  observedGeneration: number | undefined
-  /** Deleted and not gone yet. The API server still takes a resize then; nothing comes of it. */
-  terminating: boolean
-  phase: string
-  qosClass: 'Guaranteed' | 'Burstable' | 'BestEffort'
-  container: ContainerState
-  /** The kubelet has not accepted the wish: `Deferred` until the node has room, `Infeasible` for good. Look here first. */
-  pending: ResizeCondition | undefined
-  /** The kubelet has accepted the wish and acts; `Error` when it does not succeed and tries again. */
-  inProgress: ResizeCondition | undefined
-  /** What the pod's other containers that run beside this one request together, sidecars included. */
-  othersRequestBytes: number
-  /** The pod's own limit as the kubelet reports it (Kubernetes 1.36): below the sum of its containers' limits, it was left behind. */
-  podLimitBytes: number | undefined
-  /** The pod has limits of its own (`spec.resources`), which cap its containers. */
-  podLevelResources: boolean
-  /** Who else sets the memory of this container, or of the pod as a whole. Whoever we overwrote is not seen any more. */
-  peers: readonly Peer[]
-}
-
-export interface Peer {
-  /** Its field manager, or `vertical-pod-autoscaler` where that one's annotations are on the pod. */
-  name: string
-  /** Undefined for the annotations, which say that it may write at any time. */
-  wroteAtMs: number | undefined
-}
-
-/** The TorchServe container. */
-export interface ContainerState {
-  /** What the spec says. */
-  desired: MemoryResources
-  /** What the kubelet has accepted, even where it then fails to act; it knows only the request. Undefined before the first start. */
-  allocatedRequestBytes: number | undefined
-  /** What the kubelet last read back; undefined before the first start. Kubelets without support for resize never say it. */
-  actual: MemoryResources | undefined
-  running: boolean
-  startedAtMs: number | undefined
-  restartCount: number
-  /** Why it ended the last time, as `OOMKilled`. */
-  lastTermination:
-    { reason: string; exitCode: number; finishedAtMs: number | undefined } | undefined
-  /** A change of its memory restarts it (resizePolicy `RestartContainer`). */
-  restartsOnResize: boolean
-}

@@ -18,7 +18,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   clock: [],
   errors: [],
   quantity: [],
-  config: ['model', 'errors'],
+  config: ['model', 'errors', 'quantity'],
   decide: ['model', 'types:config'],
   clients: ['model', 'errors', 'clock', 'quantity', 'types:config'],
   observe: ['model', 'config', 'errors', 'clock', 'clients'],
@@ -26,7 +26,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   export: ['model', 'config', 'errors', 'clock', 'clients'],
   inject: ['model', 'config', 'errors'],
   agent: ['model', 'config', 'errors', 'clock', 'decide'],
-  docs: ['config', 'errors', 'export'],
+  docs: ['config', 'errors', 'export', 'inject'],
 }
 
 /** The part after src/ and before the next slash; empty for other folders. */
