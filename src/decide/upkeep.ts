@@ -134,7 +134,7 @@ export const pausing: Rule = view => {
 }
 
 export const outOfBounds: Rule = view => {
-  const { census, description, listed, memory, policy } = view
+  const { census, counters, description, listed, memory, policy } = view
   const live = listed - census.dead.size
   if (live < policy.minWorkers) {
     const to = Math.min(policy.minWorkers, capOf(view).workers)
@@ -148,7 +148,8 @@ export const outOfBounds: Rule = view => {
       `The minimum is ${count(policy.minWorkers)}, ${live} ${are(live)} there.`,
     )
   }
-  if (live > policy.maxWorkers) {
+  // Without arrivals to look at nobody is taken, not even above the maximum: TorchServe starts a worker per core by itself.
+  if (live > policy.maxWorkers && counters.state === 'fresh') {
     return shrink(
       view,
       'above_maximum',

@@ -88,6 +88,20 @@ t.test('what cannot be read takes nobody away', async t => {
   }
 })
 
+t.test('without arrivals to look at, even workers above the maximum stay', t => {
+  const world = new World(10)
+  world.metricsReadable = false
+  world.run(60)
+  t.same(world.story, [])
+  t.match(world.last, { reason: 'stale', because: /10 workers stay/ })
+  world.metricsReadable = true
+  world.rate = 60
+  world.run(60)
+  t.equal(world.ready, 8)
+  t.match(world.story, [/10→9 above_maximum$/, /9→8 above_maximum$/])
+  t.end()
+})
+
 t.test('a restarted TorchServe gets its workers back, and its counters are no negative load', t => {
   const world = new World()
   world.rate = 30
