@@ -5,6 +5,7 @@ import type { Change, WorkerTrack } from './memory.ts'
 const PATIENCE_MS = 30_000
 
 export type Growth =
+  /** The list is shorter than commanded, as it may be for a moment. */
   | { state: 'waiting' }
   | { state: 'loading'; ready: number; of: number }
   | { state: 'loaded'; tookMs: number }
@@ -44,9 +45,8 @@ export function watchGrowth(
       return { state: 'failed', keep: index, why: `it has been loading for ${seconds} s` }
     }
   }
+  if (description.workers.length < change.action.to) return { state: 'waiting' }
   const ready = fresh.filter(worker => worker.ready).length
-  if (ready < fresh.length || description.workers.length < change.action.to) {
-    return { state: 'loading', ready, of: change.action.to - old.length }
-  }
+  if (ready < fresh.length) return { state: 'loading', ready, of: fresh.length }
   return { state: 'loaded', tookMs: elapsed }
 }

@@ -42,8 +42,8 @@ export const growing: Rule = view => {
   switch (growth.state) {
     case 'waiting':
       if (nowMs - flying.sinceMs < FAILING_MS)
-        return hold(view, 'loading', 'Waiting for the new worker to be listed.')
-      return hold(view, 'loading', 'The new worker never came; taking the list as it is.', {
+        return hold(view, 'loading', 'Waiting for all new workers to be listed.')
+      return hold(view, 'loading', 'Not all new workers came; taking the list as it is.', {
         ...memory,
         change: undefined,
         expected: undefined,

@@ -132,6 +132,22 @@ t.test('what somebody else sets is left alone for a while', t => {
   t.end()
 })
 
+t.test('somebody who takes a worker out of a growth under way does not hold it up for ever', t => {
+  const world = new World(3)
+  world.rate = 10
+  world.run(45)
+  world.rate = 60
+  while (world.last.action?.kind !== 'grow') world.run(1)
+  world.run(1)
+  world.workers.length -= 1
+  const left = world.workers.length
+  world.run(3)
+  t.equal(world.ready, left, 'the others have loaded')
+  world.run(30)
+  t.equal(world.ready, 8, 'and what the load needs comes')
+  t.end()
+})
+
 t.test('zero workers and back', t => {
   const world = new World()
   world.policy = { ...policy, minWorkers: 0 }
