@@ -3,6 +3,8 @@ import type { Change, WorkerTrack } from './memory.ts'
 
 /** The shortest time a load is given before it counts as hanging. */
 const PATIENCE_MS = 30_000
+/** The longest, as a part of the time after which TorchServe itself kills a load and tries again. */
+const BEFORE_TIMEOUT = 0.95
 
 export type Growth =
   /** The list is shorter than commanded, as it may be for a moment. */
@@ -34,7 +36,7 @@ export function watchGrowth(
   const elapsed = nowMs - change.sinceMs
   const patience = Math.min(
     Math.max(PATIENCE_MS, 10 * (loadMs ?? Infinity)),
-    description.startupTimeoutMs - PATIENCE_MS / 6,
+    BEFORE_TIMEOUT * description.startupTimeoutMs,
   )
   for (const [index, worker] of description.workers.entries()) {
     if (change.before.has(worker.id) || worker.ready) continue

@@ -74,6 +74,17 @@ t.test('a load that hangs is rolled back before TorchServe’s own timeout', t =
   t.end()
 })
 
+t.test('a short startup timeout leaves a load the time it allows', t => {
+  const world = new World()
+  world.description = { startupTimeoutMs: 5_000 }
+  world.loadMs = 4_000
+  world.rate = 10
+  world.run(60)
+  t.equal(world.ready, 3)
+  t.notOk(world.story.some(line => line.endsWith('load_failed')))
+  t.end()
+})
+
 t.test('what cannot be read takes nobody away', async t => {
   for (const blind of ['readable', 'metricsReadable'] as const) {
     const world = new World(5)
