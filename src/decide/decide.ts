@@ -1,6 +1,6 @@
 import type { PoolPolicy } from '../config.ts'
 import type { Decision, Observation, Outcome, PoolSeen } from '../model.ts'
-import { addSample, sampleOf } from './demand.ts'
+import { addSample, sampleOf, type Sample } from './demand.ts'
 import { newPool, type Memory, type PoolMemory } from './memory.ts'
 import { rule } from './rules.ts'
 import { size } from './sizing.ts'
@@ -121,8 +121,14 @@ function takeIn(memory: PoolMemory, pool: PoolSeen): PoolMemory {
     demand: addSample(memory.demand, sample),
     waitingTicks: (pending ?? 0) > 0 ? memory.waitingTicks + 1 : 0,
     requestsWithWorkers:
-      workers.length > 0 ? sample.requests : (memory.requestsWithWorkers ?? sample.requests),
+      workers.length > 0 ? sample.requests : servedBefore(memory.requestsWithWorkers, sample),
   }
+}
+
+/** What had arrived before the pool was at zero workers; a TorchServe that restarted there has served nothing. */
+function servedBefore(known: number | undefined, { requests }: Sample): number {
+  if (known === undefined) return requests
+  return requests < known ? 0 : known
 }
 
 /** What became of the action in flight. */

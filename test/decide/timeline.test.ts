@@ -175,6 +175,19 @@ t.test('zero workers and back', t => {
   t.match(world.story.at(-1), /0→1 wake$/)
   world.run(3)
   t.equal(world.ready, 1)
+  world.run(100)
+  t.equal(world.workers.length, 0)
+  const settled = world.story.length
+  world.readable = false
+  world.run(5)
+  world.restart(0)
+  world.readable = true
+  world.run(100)
+  t.equal(world.story.length, settled, 'counters that begin anew are no request')
+  world.requests += 1
+  world.run(1)
+  t.match(world.story.at(-1), /0→1 wake$/)
+  t.match(world.last.because, /^A request/)
   t.end()
 })
 
