@@ -71,6 +71,8 @@ t.test('what is wanted stays within knee, ceiling, maximum and minimum', async t
   t.equal(await wanted({ held: 20 }), '8')
   t.equal(await wanted({ held: 0, minimum: 0 }), '0')
   t.equal(await wanted({ held: 0, minimum: 2 }), '2')
+  t.equal(await wanted({ held: 5, minimum: 3, knee: 1 }), '3', 'a knee below the minimum')
+  t.equal(await wanted({ held: 5, minimum: 3, ceiling: 2 }), '2', 'a ceiling below it')
   t.equal(await wanted({ held: null, needed: 3 }), '3')
   t.equal(await wanted({ held: null, needed: null }), undefined)
 })
