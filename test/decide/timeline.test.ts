@@ -230,6 +230,22 @@ t.test('all workers dead: going to none and back is the only cure', t => {
   t.end()
 })
 
+t.test('a dead worker before others that serve stays, and it is said', t => {
+  const world = new World(2)
+  world.description = { maxRetryMs: 5_000 }
+  world.rate = 5
+  world.run(20)
+  const [first] = world.workers
+  if (first) first.readyAtMs = Infinity
+  world.run(60)
+  t.equal(world.last.inputs.dead, 1)
+  t.equal(world.workers[0], first)
+  t.notOk(world.story.some(line => /dead_worker|load_failed/.test(line)))
+  t.match(world.last, { because: /1 worker of the list is dead and keeps \/ping red/ })
+  t.notOk(world.last.action)
+  t.end()
+})
+
 t.test('a shrink that finds no safe moment is tried again, ever more rarely', t => {
   const world = new World(3)
   world.shrinks = 'abandoned'
