@@ -31,6 +31,7 @@ const usage = `Usage: stoker <command>
              --port N           port of the page (9790)
   docs     write docs/*.md from the code; --check only compares
   version
+  help     this and the variables
 `
 
 /** A command line that cannot be understood; the message names what is wrong with it. */
@@ -108,9 +109,9 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
     torchserve: { type: 'string' },
     port: { type: 'string' },
   })
-  if (torchserve !== undefined && !URL.canParse(torchserve)) {
+  if (torchserve !== undefined && !/^https?:/i.test(URL.parse(torchserve)?.protocol ?? '')) {
     throw new UsageError(
-      `--torchserve ${torchserve} is not a URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
+      `--torchserve ${torchserve} is not an http URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
     )
   }
   // Loaded only here: the agent’s memory is the pod’s.
@@ -128,7 +129,7 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
   }
 }
 
-/** TorchServe’s other two addresses, by its habit of consecutive ports. */
+/** TorchServe’s three addresses, by its habit of consecutive ports. */
 function besides(management = ''): Record<string, string> {
   const at = (offset: number) => {
     const url = new URL(management)
@@ -136,7 +137,7 @@ function besides(management = ''): Record<string, string> {
     return url.href
   }
   return {
-    STOKER_MANAGEMENT_URL: management,
+    STOKER_MANAGEMENT_URL: at(0),
     STOKER_METRICS_URL: at(1),
     STOKER_INFERENCE_URL: at(-1),
   }
@@ -164,7 +165,12 @@ function docs(args: string[]): void {
   process.exitCode = EXIT_FAILED
 }
 
+function help(): void {
+  console.log(`${usage}\n${helpText()}`)
+}
+
 async function main([command, ...args]: string[]): Promise<void> {
+  if ([command, ...args].some(word => word === '--help' || word === '-h')) return help()
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   switch (command) {
@@ -184,11 +190,11 @@ async function main([command, ...args]: string[]): Promise<void> {
     case 'docs':
       return docs(args)
     case 'version':
+    case '--version':
       return console.log(version())
     case 'help':
-    case '--help':
     case undefined:
-      return console.log(`${usage}\n${helpText()}`)
+      return help()
     default:
       throw new UsageError(`Unknown command ${command}`)
   }
