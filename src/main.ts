@@ -143,8 +143,8 @@ function besides(management = ''): Record<string, string> {
   }
 }
 
-function toTerminal({ text }: Line): void {
-  console.log(`${new Date().toTimeString().slice(0, 8)}  ${text}`)
+function toTerminal({ level, text }: Line): void {
+  if (level !== 'debug') console.log(`${new Date().toTimeString().slice(0, 8)}  ${text}`)
 }
 
 function linux(): Host {
