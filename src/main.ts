@@ -99,7 +99,9 @@ async function agent(
   await run(ports, config.tickMs, signal, error =>
     write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
   )
-  await Promise.race([actuate.settled(), clock.sleep(SETTLE_MS)])
+  const settled = new AbortController()
+  await Promise.race([actuate.settled(), clock.sleep(SETTLE_MS, settled.signal)])
+  settled.abort()
   await shown.close()
   await torchserve.close()
 }

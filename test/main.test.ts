@@ -1,5 +1,6 @@
 /** The command line as a shell sees it: what is printed, and the exit code. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
 
@@ -32,4 +33,25 @@ t.test('what cannot be understood is named, with exit code 64', async t => {
   t.equal(status, 64)
   t.match(stderr, /STOKER_MODE="Act" must be act or advise/)
   t.match(stderr, /STOKER_MAXWORKERS is not a setting; did you mean STOKER_MAX_WORKERS/)
+})
+
+t.test('SIGTERM ends an agent that has nothing under way at once', async t => {
+  const nowhere = 'http://127.0.0.1:9'
+  const agent = spawn(process.execPath, [main, 'agent'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      STOKER_MANAGEMENT_URL: nowhere,
+      STOKER_METRICS_URL: nowhere,
+      STOKER_INFERENCE_URL: nowhere,
+      STOKER_LISTEN_PORT: '0',
+    },
+  })
+  t.teardown(() => agent.kill('SIGKILL'))
+  const exited = once(agent, 'exit')
+  await once(agent.stdout, 'data')
+  const askedMs = performance.now()
+  agent.kill('SIGTERM')
+  t.same(await exited, [0, null])
+  const tookMs = performance.now() - askedMs
+  t.ok(tookMs < 3_000, `${Math.round(tookMs)} ms`)
 })
