@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 import type { PoolPolicy } from './config.ts'
-import { decide, wantsFreshLook } from './decide/decide.ts'
+import { decide } from './decide/decide.ts'
 import { emptyMemory, type Memory } from './decide/memory.ts'
 import type {
   Action,
@@ -16,8 +16,8 @@ import type {
 export interface Ports {
   clock: Clock
   policyOf: (model: string) => PoolPolicy
-  /** Looks at TorchServe; never rejects, since what cannot be read is a value of its own. `urgent`: do not rely on an old look. */
-  observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>>
+  /** Looks at TorchServe; never rejects, since what cannot be read is a value of its own. `urgent`: models of which an old look will not do. */
+  observe(urgent: ReadonlySet<string>): Promise<Omit<Observation, 'outcomes'>>
   actuate: {
     start(action: Action, pool: { description: Description; serviceMs: number | null }): void
     outcomes(): Outcome[]
@@ -29,7 +29,7 @@ export interface Ports {
 /** The program: observe, decide, actuate, record. */
 async function tick(ports: Ports, memory: Memory): Promise<Memory> {
   const startedMs = ports.clock.now()
-  const looked = await ports.observe(wantsFreshLook(memory))
+  const looked = await ports.observe(memory.urgent)
   const seen = { ...looked, outcomes: ports.actuate.outcomes() }
   const { decisions, memory: next } = decide(ports.policyOf, memory, seen, ports.clock.now())
 

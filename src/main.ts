@@ -89,7 +89,7 @@ async function agent(
   const ports = {
     clock,
     policyOf,
-    observe: (urgent: boolean) => observer.observe(urgent),
+    observe: (urgent: ReadonlySet<string>) => observer.observe(urgent),
     actuate,
     record(tick: Parameters<typeof shown.record>[0]) {
       report(tick)

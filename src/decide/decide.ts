@@ -41,13 +41,11 @@ export function decide(
   })
   return {
     decisions: decided.flatMap(one => one.decision),
-    memory: { pools: new Map(decided.map(one => [one.key, one.memory])) },
+    memory: {
+      pools: new Map(decided.map(one => [one.key, one.memory])),
+      urgent: new Set(decided.flatMap(one => one.urgent)),
+    },
   }
-}
-
-/** Whether some pool cannot wait for TorchServe's next regular description. */
-export function wantsFreshLook(memory: Memory): boolean {
-  return memory.pools.values().some(pool => pool.wantsFreshLook || pool.change !== undefined)
 }
 
 function decidePool(
@@ -55,8 +53,10 @@ function decidePool(
   before: PoolMemory,
   pool: PoolSeen,
   nowMs: number,
-): { key: string; decision: Decision[]; memory: PoolMemory } {
-  if (pool.description.state === 'absent') return { key: pool.key, decision: [], memory: before }
+): { key: string; decision: Decision[]; memory: PoolMemory; urgent: string[] } {
+  if (pool.description.state === 'absent') {
+    return { key: pool.key, decision: [], memory: before, urgent: [] }
+  }
   const description = pool.description.value
   const policy = policyOf(description.id.model)
   const memory = takeIn(before, pool)
@@ -78,10 +78,11 @@ function decidePool(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
-    memory: { ...memory, workers: census.tracks, window, wantsFreshLook: false },
+    memory: { ...memory, workers: census.tracks, window },
   }
   const ruling = rule(view)
   const blind = ruling.action !== undefined && !view.fresh
+  const next = blind ? view.memory : ruling.memory
   return {
     key: pool.key,
     decision: [
@@ -99,7 +100,8 @@ function decidePool(
         ...(ruling.action && !blind ? { action: ruling.action } : {}),
       },
     ],
-    memory: blind ? { ...view.memory, wantsFreshLook: true } : ruling.memory,
+    memory: next,
+    urgent: blind || next.change ? [description.id.model] : [],
   }
 }
 

@@ -52,15 +52,15 @@ export interface PoolMemory {
   requestsWithWorkers: number | undefined
   /** All workers restarted when one was added: cpu_launcher_enable, which cannot be seen otherwise. */
   launcher: boolean
-  /** The last description was too old for the change it led to. */
-  wantsFreshLook: boolean
 }
 
 export interface Memory {
   pools: ReadonlyMap<PoolKey, PoolMemory>
+  /** Models that cannot wait for TorchServe's next regular description: a change is under way, or waits for it. */
+  urgent: ReadonlySet<string>
 }
 
-export const emptyMemory: Memory = { pools: new Map() }
+export const emptyMemory: Memory = { pools: new Map(), urgent: new Set() }
 
 export function newPool(nowMs: number): PoolMemory {
   return {
@@ -82,6 +82,5 @@ export function newPool(nowMs: number): PoolMemory {
     waitingTicks: 0,
     requestsWithWorkers: undefined,
     launcher: false,
-    wantsFreshLook: false,
   }
 }
