@@ -2,7 +2,9 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { startTorchServe } from '../src/simulate/torchserve.ts'
 
 const main = join(import.meta.dirname, '../src/main.ts')
 
@@ -54,4 +56,32 @@ t.test('SIGTERM ends an agent that has nothing under way at once', async t => {
   t.same(await exited, [0, null])
   const tookMs = performance.now() - askedMs
   t.ok(tookMs < 3_000, `${Math.round(tookMs)} ms`)
+})
+
+t.test('an agent that only advises says what it would do, and does not', async t => {
+  const listed = async (mode: string) => {
+    const emulation = await startTorchServe({ models: [{ name: 'm' }] })
+    t.teardown(() => emulation.close())
+    const agent = spawn(process.execPath, [main, 'agent'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: {
+        STOKER_MANAGEMENT_URL: emulation.managementUrl,
+        STOKER_METRICS_URL: emulation.metricsUrl,
+        STOKER_INFERENCE_URL: emulation.inferenceUrl,
+        STOKER_LISTEN_PORT: '0',
+        STOKER_MIN_WORKERS: '2',
+        STOKER_MODE: mode,
+      },
+    })
+    t.teardown(() => agent.kill('SIGKILL'))
+    let log = ''
+    agent.stdout.on('data', (bytes: Buffer) => (log += bytes.toString()))
+    for (let i = 0; i < 400 && !log.includes('below_minimum'); i++) await sleep(25)
+    t.match(log, /below_minimum/, mode)
+    await sleep(300)
+    const [description] = emulation.core.describe({ model: 'm' })
+    return description?.['minWorkers']
+  }
+  t.equal(await listed('advise'), 1)
+  t.equal(await listed('act'), 2)
 })

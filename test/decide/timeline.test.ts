@@ -156,6 +156,50 @@ t.test('without opt-in the last worker stays', t => {
   t.end()
 })
 
+t.test('between two workers that go there is time to see what the first one’s absence does', t => {
+  const world = new World(6)
+  world.rate = 5
+  world.run(120)
+  const seconds = world.story.map(line => Number(line.split(':')[0]))
+  t.equal(seconds.length, 4)
+  t.ok(
+    seconds.every((second, i) => second - (seconds[i - 1] ?? -Infinity) >= 5),
+    String(seconds),
+  )
+  t.end()
+})
+
+t.test('a backlog asks for more than the arrivals alone', t => {
+  const world = new World(3)
+  world.rate = 10
+  world.run(20)
+  t.same(world.story, [])
+  world.pending = 60
+  world.run(4)
+  t.match(world.story, [/3→\d backlog$/])
+  t.end()
+})
+
+t.test('a change that failed is not tried again at once, and one that was never answered is', t => {
+  const world = new World(1)
+  world.policy = { ...policy, minWorkers: 2 }
+  world.outcome = 'failed'
+  world.run(10)
+  t.equal(world.story.length, 1)
+  t.equal(world.last.reason, 'cooldown')
+  world.run(10)
+  t.equal(world.story.length, 2)
+
+  const lost = new World(1)
+  lost.policy = world.policy
+  lost.outcome = 'none'
+  lost.run(60)
+  t.equal(lost.story.length, 1)
+  lost.run(20)
+  t.equal(lost.story.length, 2)
+  t.end()
+})
+
 t.test('bounds are kept whatever the load', t => {
   const world = new World(1)
   world.policy = { ...policy, minWorkers: 3, maxWorkers: 4 }
