@@ -55,13 +55,12 @@ export function decide(
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
-    memory: { pools: new Map(decided.map(one => [one.key, one.memory])), pod: resized.memory },
+    memory: {
+      pools: new Map(decided.map(one => [one.key, one.memory])),
+      pod: resized.memory,
+      urgent: new Set(decided.flatMap(one => one.urgent)),
+    },
   }
-}
-
-/** Whether some pool cannot wait for TorchServe's next regular description. */
-export function wantsFreshLook(memory: Memory): boolean {
-  return memory.pools.values().some(pool => pool.wantsFreshLook || pool.change !== undefined)
 }
 
 /** Whether a resize is under way, which shows in the pod. */
@@ -95,10 +94,14 @@ function decidePool(
   { pool, memory }: Taken,
   ledger: Ledger,
   nowMs: number,
-): { key: string; decision: Decision[]; memory: PoolMemory } {
-  if (pool.description.state === 'absent') return { key: pool.key, decision: [], memory }
+): { key: string; decision: Decision[]; memory: PoolMemory; urgent: string[] } {
+  if (pool.description.state === 'absent') {
+    return { key: pool.key, decision: [], memory, urgent: [] }
+  }
   const view = viewOf(policies, pool, pool.description, memory, nowMs)
-  const ruling = confirmed(view, rule(view), pool, ledger)
+  const ruled = rule(view)
+  const ruling = confirmed(view, ruled, pool, ledger)
+  const isBlind = ruled.action !== undefined && !view.fresh
   return {
     key: pool.key,
     decision: [
@@ -113,6 +116,7 @@ function decidePool(
       },
     ],
     memory: ruling.memory,
+    urgent: isBlind || ruling.memory.change ? [view.description.id.model] : [],
   }
 }
 
@@ -142,7 +146,7 @@ function viewOf(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
-    memory: { ...memory, workers: census.tracks, window, wantsFreshLook: false },
+    memory: { ...memory, workers: census.tracks, window },
   }
 }
 
@@ -152,7 +156,7 @@ function confirmed(view: View, ruling: Ruling, pool: PoolSeen, ledger: Ledger): 
   if (!view.fresh) {
     const why = pool.description.state === 'stale' ? ` (${pool.description.why})` : ''
     const because = `Asking TorchServe again${why} before a change. ${ruling.because}`
-    return hold(view, 'stale', because, { ...view.memory, wantsFreshLook: true })
+    return hold(view, 'stale', because)
   }
   if (ruling.action.kind !== 'grow') return ruling
   const admission = ledger.admit(view.key, ruling.action.to)

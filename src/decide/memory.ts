@@ -55,16 +55,16 @@ export interface PoolMemory {
   requestsWithWorkers: number | undefined
   /** All workers restarted when one was added: cpu_launcher_enable, which cannot be seen otherwise. */
   launcher: boolean
-  /** The last description was too old for the change it led to. */
-  wantsFreshLook: boolean
 }
 
 export interface Memory {
   pools: ReadonlyMap<PoolKey, PoolMemory>
   pod: PodMemory
+  /** Models that cannot wait for TorchServe's next regular description: a change is under way, or waits for it. */
+  urgent: ReadonlySet<string>
 }
 
-export const emptyMemory: Memory = { pools: new Map(), pod: newPod }
+export const emptyMemory: Memory = { pools: new Map(), pod: newPod, urgent: new Set() }
 
 export function newPool(nowMs: number): PoolMemory {
   return {
@@ -87,6 +87,5 @@ export function newPool(nowMs: number): PoolMemory {
     waitingTicks: 0,
     requestsWithWorkers: undefined,
     launcher: false,
-    wantsFreshLook: false,
   }
 }

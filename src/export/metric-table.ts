@@ -248,7 +248,7 @@ const totalRows: readonly MetricRow[] = [
     type: 'counter',
     unit: 'seconds',
     labels: poolLabels,
-    help: 'How long requests of clients were held up in all while workers were taken down.',
+    help: 'The longest that requests of clients can have been held up in all by workers taken down, or tried to be.',
     *samples({ totals }) {
       for (const { pool, delayedMs } of totals.values()) yield [labelsOf(pool), delayedMs / 1000]
     },

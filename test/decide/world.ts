@@ -85,6 +85,8 @@ export class World {
   readable = true
   metricsReadable = true
   shrinks: Outcome['kind'] = 'removed'
+  /** What becomes of changes: they are done, refused by TorchServe, or never heard of again. */
+  outcome: 'done' | 'failed' | 'none' = 'done'
   description: Partial<Description> = {}
   #latencyUs = 0
   #queueUs = 0
@@ -191,7 +193,11 @@ export class World {
     for (const { action, reason } of decisions) {
       if (!action) continue
       this.story.push(`${this.second}:${action.from}→${action.to} ${reason}`)
-      this.#outcomes.push(this.#act(action))
+      if (this.outcome === 'done') this.#outcomes.push(this.#act(action))
+      if (this.outcome === 'failed') {
+        const ending = { kind: 'failed', code: 'TORCHSERVE_FAILED', message: 'no' } as const
+        this.#outcomes.push({ action, atMs: this.nowMs, ...ending })
+      }
     }
   }
 
