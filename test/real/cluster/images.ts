@@ -22,9 +22,9 @@ export interface Builder {
 export function createBuilder(folder: string): Builder {
   const store = [`--root=${join(folder, 'store')}`, `--runroot=${join(folder, 'run')}`]
   const buildah = async (...words: string[]) => {
-    const [program = '', ...args] = ALONE.split(' ')
+    const [first = '', ...args] = ALONE.split(' ')
     const command = ['buildah', '--storage-driver=vfs', ...store, ...words]
-    await run(program, [...args, HIDDEN, 'sh', ...command], {
+    await run(first, [...args, HIDDEN, 'sh', ...command], {
       timeout: BUILD_TIMEOUT_MS,
       killSignal: 'SIGKILL',
       maxBuffer: 2 ** 24,
