@@ -12,20 +12,58 @@ import {
   variable,
 } from './config/schema.ts'
 import { StokerError } from './errors.ts'
+import { parseBytes } from './quantity.ts'
 
 /** How a model's workers are scaled; the global settings with the model's own over them. */
-export type PoolPolicy = ModelValues
+export interface PoolPolicy extends Omit<ModelValues, 'workerMemory'> {
+  /** Bytes of one worker, as declared. */
+  workerMemory: number | undefined
+}
+
+/** How the memory of the pod may be changed; bytes. */
+export interface MemoryPolicy extends Pick<AgentValues, 'memoryLimit'> {
+  /** Undefined: it is left as it is. */
+  maxMemory: number | undefined
+  minMemory: number | undefined
+  /** The agent is in a pod, and knows which. */
+  inPod: boolean
+}
+
+/** The agent's own pod, and the API server that knows it. */
+interface PodConfig {
+  host: string
+  port: number
+  namespace: string
+  pod: string
+  uid: string
+  container: string
+  tokenFile: string
+  caFile: string
+}
 
 interface Models {
-  models: Readonly<Record<string, Partial<PoolPolicy>>>
+  models: Readonly<Record<string, Partial<ModelValues>>>
 }
 
 const urls = ['managementUrl', 'metricsUrl', 'inferenceUrl'] as const
 type Url = (typeof urls)[number]
 
+const identity = ['podName', 'podNamespace', 'podUid', 'container'] as const
+type Pod =
+  | (typeof identity)[number]
+  | 'tokenFile'
+  | 'clusterCaFile'
+  | 'maxMemory'
+  | 'minMemory'
+  | 'memoryLimit'
+
 /** The settings of src/config/schema.ts; those that a model may have too are in `defaults`. */
-export interface Config extends Omit<AgentValues, Url>, Record<Url, URL>, Models {
+export interface Config extends Omit<AgentValues, Url | Pod>, Record<Url, URL> {
   defaults: PoolPolicy
+  models: Readonly<Record<string, Partial<PoolPolicy>>>
+  memory: MemoryPolicy
+  /** Undefined outside a pod, or when the agent was not told which pod it is in. */
+  pod: PodConfig | undefined
 }
 
 export function policyFor(config: Pick<Config, 'defaults' | 'models'>, model: string): PoolPolicy {
@@ -72,9 +110,9 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
   }
   const valid = isValid(values)
   if (!valid) problems.push(...new Set(isValid.errors?.map(violation)))
-  problems.push(...contradictions(values))
+  problems.push(...contradictions(values), ...strangers(values, env))
   if (!valid || problems.length > 0) throw new ConfigError(problems)
-  return assemble(values)
+  return assemble(values, env)
 }
 
 /** A text that is not a plain decimal stays a text, which the schema then refuses. */
@@ -91,24 +129,82 @@ function readModels(name: string, text: string, problems: string[]): unknown {
   return {}
 }
 
-function assemble(values: Values): Config {
-  const { minWorkers, maxWorkers, maxWaitMs, waitProbability, holdMs, ...rest } = values
+function assemble(values: Values, env: Record<string, string | undefined>): Config {
+  const { minWorkers, maxWorkers, maxWaitMs, waitProbability, holdMs, ...others } = values
+  const { podName, podNamespace, podUid, container, tokenFile, clusterCaFile, ...more } = others
+  const { workerMemory, maxMemory, minMemory, memoryLimit, models, ...rest } = more
+  const pod =
+    podName && podNamespace && podUid && container
+      ? {
+          host: env['KUBERNETES_SERVICE_HOST'] ?? '',
+          port: Number(env['KUBERNETES_SERVICE_PORT'] ?? 443),
+          namespace: podNamespace,
+          pod: podName,
+          uid: podUid,
+          container,
+          tokenFile,
+          caFile: clusterCaFile,
+        }
+      : undefined
   return {
     ...rest,
     managementUrl: new URL(rest.managementUrl),
     metricsUrl: new URL(rest.metricsUrl),
     inferenceUrl: new URL(rest.inferenceUrl),
+    pod,
+    memory: {
+      memoryLimit,
+      maxMemory: bytes(maxMemory),
+      minMemory: bytes(minMemory),
+      inPod: pod !== undefined,
+    },
     defaults: {
       minWorkers,
       maxWorkers,
       maxWaitMs,
       waitProbability,
       holdMs,
+      workerMemory: bytes(workerMemory),
       decoys: ownProperties.decoys.default,
       scale: ownProperties.scale.default,
     },
+    models: Object.fromEntries(
+      Object.entries(models).map(([model, { workerMemory: own, ...settings }]) => [
+        model,
+        { ...settings, ...(own === undefined ? {} : { workerMemory: bytes(own) }) },
+      ]),
+    ),
   }
 }
+
+const bytes = (quantity: string | undefined) =>
+  quantity === undefined ? undefined : parseBytes(quantity)
+
+/** The agent knows its pod wholly or not at all, and changes no memory of a pod that it does not know. */
+function strangers(values: Unchecked, env: Record<string, string | undefined>): string[] {
+  const missing = identity.filter(key => values[key] === undefined).map(variable)
+  const isKnown = missing.length === 0
+  if (!isKnown && missing.length < identity.length) {
+    return [`${missing.join(', ')} must be set, too: together they say which pod the agent is in`]
+  }
+  if (values.maxMemory !== undefined && !isKnown) {
+    return [
+      `${variable('maxMemory')}${shown(values.maxMemory, 'quantity')} needs ${missing.join(', ')}, which say whose memory it is`,
+    ]
+  }
+  if (isKnown && !env['KUBERNETES_SERVICE_HOST']) {
+    return [
+      `${variable('podName')} is set, but KUBERNETES_SERVICE_HOST is not, which Kubernetes sets in every pod`,
+    ]
+  }
+  const [least, most] = [bytesOf(values.minMemory), bytesOf(values.maxMemory)]
+  if (least === undefined || most === undefined || least <= most) return []
+  return [
+    `${variable('minMemory')}${shown(values.minMemory, 'quantity')} must not be above ${variable('maxMemory')}${shown(values.maxMemory, 'quantity')}`,
+  ]
+}
+
+const bytesOf = (value: unknown) => (typeof value === 'string' ? parseBytes(value) : undefined)
 
 /** Settings that exclude each other. Values that are wrong by themselves are reported elsewhere. */
 function contradictions(values: Unchecked): string[] {

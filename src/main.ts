@@ -1,12 +1,17 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { text as textOf } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { pino } from 'pino'
 import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
 import { actuated } from './actuate/torchserve.ts'
+import { createResizeActuator } from './actuate/resize.ts'
 import { createWorkersActuator } from './actuate/workers.ts'
-import { run } from './agent.ts'
+import { run, type Ports } from './agent.ts'
+import { linuxCgroup, type TorchServeCgroup } from './clients/cgroup.ts'
+import { createKubernetes } from './clients/kubernetes.ts'
 import { linuxProcesses, type Processes } from './clients/processes.ts'
 import { createTorchServe } from './clients/torchserve.ts'
 import { wallClock as clock } from './clock.ts'
@@ -15,10 +20,15 @@ import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
+import { changeFiles } from './inject/command.ts'
+import { optionFlags, readOptions } from './inject/options.ts'
+import { createPodObserver } from './observe/pod.ts'
 import { createTorchServeObserver } from './observe/torchserve.ts'
 
 const EXIT_USAGE = 64
 const EXIT_FAILED = 1
+/** The API server is asked beside the loop, which does not wait for it for so long. */
+const API_SERVER_MS = 5_000
 /** A worker that is being retired is finished or let go within this time. */
 const SETTLE_MS = 6_000
 
@@ -29,6 +39,12 @@ const usage = `Usage: stoker <command>
   demo     the agent with an emulated TorchServe under load, in the browser
              --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
              --port N           port of the page (9790)
+  inject   add the agent to the pods in manifests, YAML or JSON: stoker inject [FILE|-]…
+             --image IMAGE      the agent’s image (stoker:${version()})
+             --pull-policy P    Always, IfNotPresent or Never
+             --set NAME=VALUE   what a pod’s annotation stoker.dev/NAME is when the pod has none; docs/injection.md lists them
+           The manifests go to standard output, the report to standard error. On a fault nothing is written, and the exit code is 1.
+  uninject take the agent out of them again: stoker uninject [FILE|-]…
   docs     write docs/*.md from the code; --check only compares
   version
 `
@@ -37,8 +53,12 @@ const usage = `Usage: stoker <command>
 class UsageError extends Error {}
 
 function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+  return parsed({ args, options }).values
+}
+
+function parsed<T extends ParseArgsConfig>(config: T) {
   try {
-    return parseArgs({ args, options }).values
+    return parseArgs(config)
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
@@ -48,6 +68,7 @@ function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[]
 interface Host {
   processes: Processes
   openGuard: OpenGuard
+  cgroup: TorchServeCgroup
 }
 
 /** Runs the agent until `signal` aborts. */
@@ -64,13 +85,18 @@ async function agent(
     timeoutMs: config.timeoutMs,
     processes: host.processes,
   })
+  const kubernetes =
+    config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
+  const pod = createPodObserver({ kubernetes, cgroup: host.cgroup, clock })
   const policyOf = (model: string) => policyFor(config, model)
+  const advise = config.mode === 'advise'
+  const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
   const actuate = createWorkersActuator({
     ...host,
     torchserve: actuated(torchserve, config),
     clock,
     policyOf,
-    advise: config.mode === 'advise',
+    advise,
   })
   const shown = createExport({
     config,
@@ -85,12 +111,20 @@ async function agent(
     fields: { url, mode: config.mode },
   })
   const report = createReport(write)
-  const ports = {
+  const ports: Ports = {
     clock,
-    policyOf,
-    observe: (urgent: boolean) => observer.observe(urgent),
+    policies: { pool: policyOf, memory: config.memory },
+    async observe(urgent) {
+      const [torchserveSeen, podSeen] = await Promise.all([
+        observer.observe(urgent.torchserve),
+        pod.observe(urgent.pod),
+      ])
+      const notes = [...torchserveSeen.notes, ...podSeen.notes]
+      return { ...torchserveSeen, ...podSeen, notes }
+    },
     actuate,
-    record(tick: Parameters<typeof shown.record>[0]) {
+    resize,
+    record(tick) {
       report(tick)
       shown.record(tick)
     },
@@ -99,10 +133,14 @@ async function agent(
     write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
   )
   const settled = new AbortController()
-  await Promise.race([actuate.settled(), clock.sleep(SETTLE_MS, settled.signal)])
+  await Promise.race([
+    Promise.all([actuate.settled(), resize?.settled()]),
+    clock.sleep(SETTLE_MS, settled.signal),
+  ])
   settled.abort()
   await shown.close()
   await torchserve.close()
+  await kubernetes?.close()
 }
 
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
@@ -149,7 +187,7 @@ function toTerminal({ text }: Line): void {
 }
 
 function linux(): Host {
-  return { processes: linuxProcesses(), openGuard: guardProcess }
+  return { processes: linuxProcesses(), openGuard: guardProcess, cgroup: linuxCgroup() }
 }
 
 function version(): string {
@@ -164,6 +202,21 @@ function docs(args: string[]): void {
   if (stale.length === 0) return
   console.error(`Not what the code says: ${stale.join(', ')}. Run npm run docs.`)
   process.exitCode = EXIT_FAILED
+}
+
+async function manifests(args: string[], takeOut: boolean): Promise<void> {
+  const options = takeOut ? {} : optionFlags
+  const { values, positionals } = parsed({ args, options, allowPositionals: true })
+  const read = readOptions(values, `stoker:${version()}`)
+  if ('problems' in read) throw new UsageError(read.problems.join('.\n'))
+  const streams = {
+    read: (file: string) => (file === '-' ? textOf(process.stdin) : readFile(file, 'utf8')),
+    write: (output: string) => process.stdout.write(output),
+    tell: (line: string) => console.error(line),
+  }
+  const files = positionals.length > 0 ? positionals : ['-']
+  if (!(await changeFiles(files, takeOut ? undefined : read, streams)))
+    process.exitCode = EXIT_FAILED
 }
 
 async function main([command, ...args]: string[]): Promise<void> {
@@ -183,6 +236,9 @@ async function main([command, ...args]: string[]): Promise<void> {
     }
     case 'demo':
       return demo(args, stop.signal)
+    case 'inject':
+    case 'uninject':
+      return manifests(args, command === 'uninject')
     case 'docs':
       return docs(args)
     case 'version':

@@ -2,6 +2,10 @@
  * The nouns every part speaks in. Times are milliseconds since the epoch unless a name says otherwise; sizes are bytes.
  */
 
+import type { PodSeen, ResizeOutcome } from './model/pod.ts'
+
+export type * from './model/pod.ts'
+
 /** A value with its age. Unknown is not zero, and an old number is not a number. */
 export type Reading<T> =
   | { state: 'fresh'; value: T; atMs: number }
@@ -28,8 +32,18 @@ export interface Worker {
   /** Whether the process is alive; absent where processes cannot be seen. */
   alive: boolean | undefined
   gpu: boolean
+  /** What its process and that one's children use; absent where processes cannot be seen. */
+  use: ProcessUse | undefined
   /** Resident bytes as TorchServe last knew them: a hint, often stale. Absent while it says 0. */
   memoryBytes: number | undefined
+}
+
+/** What a process tree uses. */
+export interface ProcessUse {
+  /** Memory that is its own: anonymous and shared pages, without those of files. */
+  bytes: number
+  /** Processor time since its start. */
+  cpuMs: number
 }
 
 /** Why a pool must not be scaled: a worker is more than a worker there. */
@@ -81,8 +95,11 @@ export interface Observation {
   /** Whether TorchServe's management API could be read; pools keep their last description, stale, when not. */
   torchserve: Reading<{ url: string }>
   pools: readonly PoolSeen[]
+  pod: PodSeen
   /** What became of actions since the last tick. */
   outcomes: readonly Outcome[]
+  /** What became of the resize that was ordered, once it is known. */
+  resized: ResizeOutcome | undefined
   /** Things to tell the user: one sentence with the remedy, by a stable code of errors.ts. */
   notes: readonly Note[]
 }
@@ -120,6 +137,8 @@ export type Reason =
   | 'foreign_change'
   | 'refused'
   | 'cooldown'
+  | 'memory'
+  | 'at_memory'
 
 export type ActionKind = 'grow' | 'shrink' | 'rollback' | 'repair'
 

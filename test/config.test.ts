@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { properties } from '../src/config/schema.ts'
 import { ConfigError, configMarkdown, helpText, parseConfig, policyFor } from '../src/config.ts'
 
 type Env = Record<string, string | undefined>
@@ -35,7 +36,15 @@ t.test('without variables everything has its default', async t => {
     timeoutMs: 2000,
     logLevel: 'info',
     models: {},
+    pod: undefined,
+    memory: {
+      maxMemory: undefined,
+      minMemory: undefined,
+      memoryLimit: 'follow',
+      inPod: false,
+    },
     defaults: {
+      workerMemory: undefined,
       minWorkers: 1,
       maxWorkers: 8,
       maxWaitMs: undefined,
@@ -308,7 +317,7 @@ t.test('any text that is not a plain number is reported with its variable', asyn
 
 t.test('--help and the page name every variable, and warn about zero workers', async t => {
   for (const text of [helpText(), configMarkdown()]) {
-    t.equal(text.match(/^(## | {2})STOKER_/gm)?.length, 17)
+    t.equal(text.match(/^(## | {2})STOKER_/gm)?.length, Object.keys(properties).length)
     t.match(
       text.replace(/\s+/g, ' '),
       /STOKER_MIN_WORKERS .*503: that request is lost.* STOKER_MAX_WORKERS/,

@@ -1,7 +1,9 @@
 import type { Action, PoolKey } from '../model.ts'
+import { noCost, type Cost } from './cost.ts'
 import { noDemand, type Baseline, type Demand } from './demand.ts'
 import type { Trial } from './knee.ts'
 import type { Limit } from './limits.ts'
+import { newPod, type PodMemory } from './pod.ts'
 import { emptyWindow, type MaxWindow } from './window.ts'
 
 /** What is remembered of one worker between describes. */
@@ -29,6 +31,7 @@ export interface Change {
 export interface PoolMemory {
   firstSeenMs: number
   demand: Demand
+  cost: Cost
   window: MaxWindow
   workers: ReadonlyMap<string, WorkerTrack>
   /** How long a worker takes from the command to READY; milliseconds. */
@@ -58,14 +61,16 @@ export interface PoolMemory {
 
 export interface Memory {
   pools: ReadonlyMap<PoolKey, PoolMemory>
+  pod: PodMemory
 }
 
-export const emptyMemory: Memory = { pools: new Map() }
+export const emptyMemory: Memory = { pools: new Map(), pod: newPod }
 
 export function newPool(nowMs: number): PoolMemory {
   return {
     firstSeenMs: nowMs,
     demand: noDemand,
+    cost: noCost,
     window: emptyWindow,
     workers: new Map(),
     loadMs: undefined,

@@ -17,7 +17,7 @@ export interface TorchServeObserverOptions {
     'metrics' | 'listModels' | 'describe' | 'describeDefault' | 'ping' | 'url'
   >
   /** Tells whether workers are alive; absent where processes cannot be seen. */
-  processes?: Pick<Processes, 'isWorker'>
+  processes?: Pick<Processes, 'isWorker' | 'use'>
   clock: Clock
   /** The limit of one call; a look takes at most twice as long. */
   timeoutMs: number
@@ -28,8 +28,10 @@ export interface TorchServeObserver {
    * Looks once. Never throws: what could not be read is stale or absent, and a note says why. `urgent`: models on GPUs are
    * described now, too.
    */
-  observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>>
+  observe(urgent: boolean): Promise<TorchServeSeen>
 }
+
+type TorchServeSeen = Pick<Observation, 'atMs' | 'torchserve' | 'pools' | 'notes'>
 
 interface Dated<T> {
   value: T
@@ -59,7 +61,7 @@ class Observer implements TorchServeObserver {
     this.#watch = new ModelWatch({ torchserve, processes, clock, timeoutMs })
   }
 
-  async observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>> {
+  async observe(urgent: boolean): Promise<TorchServeSeen> {
     const [page, look, sick] = await Promise.all([
       this.#readPage(),
       this.#watch.look(urgent, this.#traffic),

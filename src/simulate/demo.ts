@@ -1,5 +1,6 @@
 /** The demo's world: an emulated TorchServe with two models, and users whose numbers rise, step, burst and go. */
 import type { OpenGuard } from '../actuate/stopping.ts'
+import type { TorchServeCgroup } from '../clients/cgroup.ts'
 import type { Processes } from '../clients/processes.ts'
 import type { Clock } from '../clock.ts'
 import { openLoop, phases, type Rate } from './load.ts'
@@ -43,7 +44,7 @@ const locked: Rate = phases(
 export interface Demo {
   /** The agent's settings for this world. */
   env: Record<string, string>
-  host: { processes: Processes; openGuard: OpenGuard }
+  host: { processes: Processes; openGuard: OpenGuard; cgroup: TorchServeCgroup }
   close(): Promise<void>
 }
 
@@ -84,6 +85,7 @@ export async function startDemo({ clock }: { clock: Clock }): Promise<Demo> {
     host: {
       processes: emulation.processes,
       // The emulated workers die with the agent.
+      cgroup: { memory: () => ({ why: 'the demo has no container' }) },
       openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),
     },
     async close() {

@@ -1,4 +1,4 @@
-import type { PoolPolicy } from '../../src/config.ts'
+import type { MemoryPolicy, PoolPolicy } from '../../src/config.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { emptyMemory, type Memory } from '../../src/decide/memory.ts'
 import type {
@@ -7,9 +7,14 @@ import type {
   Decision,
   Description,
   Outcome,
+  PodSeen,
   Reading,
+  ResizeAction,
+  ResizeDecision,
+  ResizeOutcome,
   Worker,
 } from '../../src/model.ts'
+import { MIB } from './container.ts'
 
 export const policy: PoolPolicy = {
   minWorkers: 1,
@@ -17,8 +22,32 @@ export const policy: PoolPolicy = {
   maxWaitMs: undefined,
   waitProbability: 0.02,
   holdMs: 60_000,
+  workerMemory: undefined,
   decoys: 'auto',
   scale: true,
+}
+
+/** Outside a pod: nothing is seen of its memory, and nothing of it changed. */
+export const noPod: PodSeen = {
+  state: { state: 'absent', why: 'not in a pod' },
+  memory: { state: 'absent', why: 'not in a pod' },
+}
+
+export const leftAlone: MemoryPolicy = {
+  maxMemory: undefined,
+  minMemory: undefined,
+  memoryLimit: 'follow',
+  inPod: false,
+}
+
+/** The pod around TorchServe, as this world moves it and the agent sees it. */
+export interface Surroundings {
+  /** Before each look, with what the workers hold. */
+  sync(nowMs: number, workersBytes: number): void
+  seen(atMs: number): PodSeen
+  patch(action: ResizeAction, atMs: number): void
+  /** What became of the last patch, once. */
+  outcome(): ResizeOutcome | undefined
 }
 
 interface Simulated {
@@ -44,6 +73,15 @@ export class World {
   /** Service time with so many busy workers. */
   serviceMs: (busy: number) => number = () => 100
   policy = policy
+  /** Undefined: not in a pod. */
+  container: Surroundings | undefined
+  memoryPolicy = leftAlone
+  usesVisible = true
+  /** What one worker holds once it is ready. */
+  workerMib = 100
+  resizes: ResizeDecision[] = []
+  /** Changes of memory, as `second:request/limit reason`, in MiB. */
+  readonly memoryStory: string[] = []
   readable = true
   metricsReadable = true
   shrinks: Outcome['kind'] = 'removed'
@@ -64,8 +102,19 @@ export class World {
     return this.workers.filter(worker => worker.readyAtMs <= this.nowMs).length
   }
 
+  /** A worker may hold all of its memory from the moment it starts to load. */
+  get workersBytes(): number {
+    return this.workers.length * this.workerMib * MIB
+  }
+
   get second(): number {
     return (this.nowMs - this.#startMs) / 1000
+  }
+
+  get lastResize(): ResizeDecision {
+    const last = this.resizes.at(-1)
+    if (!last) throw new Error('nothing was decided about memory yet')
+    return last
   }
 
   get last(): Decision {
@@ -119,8 +168,9 @@ export class World {
 
   #decide(): void {
     const outcomes = this.#outcomes.splice(0)
-    const { decisions, memory } = decide(
-      () => this.policy,
+    this.container?.sync(this.nowMs, this.workersBytes)
+    const { decisions, memory, resize } = decide(
+      { pool: () => this.policy, memory: this.memoryPolicy },
       this.memory,
       {
         atMs: this.nowMs,
@@ -128,18 +178,33 @@ export class World {
           ? { state: 'fresh', value: { url: 'http://127.0.0.1:8081' }, atMs: this.nowMs }
           : { state: 'absent', why: 'refused' },
         pools: [{ key: 'm', description: this.#description(), counters: this.#counters() }],
+        pod: this.container?.seen(this.nowMs) ?? noPod,
         outcomes,
+        resized: this.container?.outcome(),
         notes: [],
       },
       this.nowMs,
     )
     this.memory = memory
     this.decisions.push(...decisions)
+    this.#resize(resize)
     for (const { action, reason } of decisions) {
       if (!action) continue
       this.story.push(`${this.second}:${action.from}→${action.to} ${reason}`)
       this.#outcomes.push(this.#act(action))
     }
+  }
+
+  #resize(decision: ResizeDecision | undefined): void {
+    if (!decision) return
+    this.resizes.push(decision)
+    if (!decision.action || !this.container) return
+    const { requestBytes, limitBytes } = decision.action.to
+    const inMib = (bytes: number | undefined) => (bytes === undefined ? '-' : bytes / MIB)
+    this.memoryStory.push(
+      `${this.second}:${inMib(requestBytes)}/${inMib(limitBytes)} ${decision.reason}`,
+    )
+    this.container.patch(decision.action, this.nowMs)
   }
 
   #act(action: Action): Outcome {
@@ -161,6 +226,7 @@ export class World {
       ready: readyAtMs <= this.nowMs,
       alive: undefined,
       gpu: false,
+      use: this.usesVisible ? { bytes: this.workerMib * MIB, cpuMs: 0 } : undefined,
       memoryBytes: undefined,
     }))
     const value: Description = {

@@ -9,6 +9,7 @@ import type {
   Reading,
 } from '../../src/model.ts'
 import type { Tick } from '../../src/export/tick.ts'
+import { noPod } from '../decide/world.ts'
 
 export interface PoolSketch {
   model?: string
@@ -54,12 +55,15 @@ export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }:
   const { torchserve = 'fresh', tookMs = 12 } = more
   return {
     tookMs,
+    resize: undefined,
     decisions: pools.filter(pool => !pool.undecided).map(pool => decisionOf(pool, atMs)),
     seen: {
       atMs,
       torchserve: reading(torchserve, { url: 'http://127.0.0.1:8081/' }, atMs),
       outcomes,
       notes,
+      pod: noPod,
+      resized: undefined,
       pools: pools.map(pool => ({
         key: keyOf(pool),
         description: reading(pool.description ?? 'fresh', descriptionOf(pool), atMs),

@@ -1,5 +1,5 @@
 /** Starts a real TorchServe on free loopback ports, in a temporary folder of its own. Nothing of it stays behind: guard.ts. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { makeCertificate, writeConfig } from './configuration.ts'
@@ -21,6 +21,8 @@ export interface Options {
   auth?: boolean
   /** With https on all three addresses; the certificate to trust is caFile. */
   tls?: boolean
+  /** Makes TorchServe believe in so many GPUs, by an nvidia-smi of ours; handlers that do not touch them run as on a CPU. */
+  gpus?: number
   /** Default `stub`. */
   flavour?: Flavour
 }
@@ -40,6 +42,8 @@ export interface TorchServe {
   log(model: string): ModelLog
   /** The end of the server's own log. */
   serverLog(): string
+  /** How often TorchServe has asked nvidia-smi about one GPU; with `gpus` only. */
+  gpuQueries(): number
   /** Stops the Java process, not its workers: connections are accepted and nothing is answered. */
   freeze(): void
   thaw(): void
@@ -67,6 +71,7 @@ export async function startTorchServe(options: Options): Promise<TorchServe> {
   for (const spec of options.models) models.push(await writeModel(folder, spec, installation))
   const caFile = options.tls ? await makeCertificate(folder, installation) : undefined
   const [inference, management, metrics] = await writeConfig(folder, options)
+  if (options.gpus !== undefined) writeNvidiaSmi(folder, options.gpus)
   const command = serverCommand(folder, options, models)
   const run: Run = { folder, installation, options, command, managementUrl: management, caFile }
 
@@ -82,6 +87,7 @@ export async function startTorchServe(options: Options): Promise<TorchServe> {
     behave: (model, change) => changeBehaviour(folder, model, change),
     log: model => readModelLog(folder, model),
     serverLog: () => logTail(folder),
+    gpuQueries: () => readFileSync(join(folder, 'nvidia-smi.log'), 'utf8').split('-i ').length - 1,
     freeze: () => void process.kill(javaPid(), 'SIGSTOP'),
     thaw: () => void process.kill(javaPid(), 'SIGCONT'),
     restart: async () => {
@@ -107,7 +113,7 @@ async function launch(run: Run): Promise<Guarded> {
     folder,
     env: {
       ...Object.fromEntries(inherited),
-      PATH: `${installation.javaFolder}:${dirname(installation.python)}:${process.env['PATH'] ?? ''}`,
+      PATH: `${join(folder, 'bin')}:${installation.javaFolder}:${dirname(installation.python)}:${process.env['PATH'] ?? ''}`,
       TEMP: join(folder, 'tmp'),
       TMPDIR: join(folder, 'tmp'),
     },
@@ -158,6 +164,20 @@ export function serverCommand(folder: string, options: Pick<Options, 'auth'>, mo
     ...quiet,
     ...(options.auth ? [] : ['--disable-token-auth']),
   ]
+}
+
+/** Answers the two questions that TorchServe asks nvidia-smi: which GPUs there are, and how one is used. */
+function writeNvidiaSmi(folder: string, gpus: number) {
+  const indices = Array.from({ length: gpus }, (_, index) => `${index}\\n`).join('')
+  const script = `#!/bin/sh
+echo "$*" >> ${folder}/nvidia-smi.log
+case "$*" in
+  *-i*) printf 'utilization.gpu [%%], utilization.memory [%%], memory.used [MiB]\\n1 %%, 1 %%, 100 MiB\\n' ;;
+  *) printf 'index\\n${indices}' ;;
+esac
+`
+  mkdirSync(join(folder, 'bin'))
+  writeFileSync(join(folder, 'bin', 'nvidia-smi'), script, { mode: 0o755 })
 }
 
 /** Where TorchServe's launcher leaves the process id of the Java server. */
