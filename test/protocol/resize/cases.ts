@@ -20,8 +20,11 @@ const groups: Readonly<Record<string, readonly Case[]>> = {
 }
 
 /** Whether the target has what a case needs. */
-function suits({ needs }: Case, { node, faults }: ResizeTarget): boolean {
-  return needs === undefined || (needs === 'node' ? node : faults) !== undefined
+function suits({ needs, since = '1.32' }: Case, { node, faults, version }: ResizeTarget): boolean {
+  if (version < since) return false
+  if (needs === 'node') return node !== undefined
+  if (needs === 'stats') return node?.hideStats !== undefined
+  return needs === undefined || faults !== undefined
 }
 
 /** One tap test for each case, one after the other, in a namespace of its own on the one target. */

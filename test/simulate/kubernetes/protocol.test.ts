@@ -65,16 +65,17 @@ function targetOf(emulation: KubernetesEmulation, clock: Clock): ResizeTarget {
 
 function nodeOf(kubelet: Kubelet, uses: Map<string, MemoryUse>): Node {
   return {
-    use: ({ namespace, name }: PodRef, container, use) =>
+    use: async ({ namespace, name }: PodRef, container, use) =>
       void uses.set(`${namespace}/${name}/${container}`, use),
-    limits: ({ uid }) => {
+    limits: async ({ uid }) => {
       const { limitBytes, containers } = kubelet.runtime(uid)
       const entries = containers.map(each => [each.name, each.limitBytes] as const)
       return { pod: limitBytes, containers: Object.fromEntries(entries) }
     },
-    kill: ({ uid }, container, reason) => kubelet.kill(uid, container, { reason, exitCode: 137 }),
-    stopKubelet: () => kubelet.stop(),
-    startKubelet: () => kubelet.start(),
+    kill: async ({ uid }, container) =>
+      kubelet.kill(uid, container, { reason: 'Error', exitCode: 137 }),
+    stopKubelet: async () => kubelet.stop(),
+    startKubelet: async () => kubelet.start(),
     hideStats: ({ uid }, ms) => kubelet.hideStats(uid, ms),
   }
 }
