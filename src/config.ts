@@ -24,7 +24,8 @@ const urls = ['managementUrl', 'metricsUrl', 'inferenceUrl'] as const
 type Url = (typeof urls)[number]
 
 /** The settings of src/config/schema.ts; those that a model may have too are in `defaults`. */
-export interface Config extends Omit<AgentValues, Url>, Record<Url, URL>, Models {
+export interface Config extends Omit<AgentValues, Url | 'dcgmUrl'>, Record<Url, URL>, Models {
+  dcgmUrl: URL | undefined
   defaults: PoolPolicy
 }
 
@@ -92,18 +93,22 @@ function readModels(name: string, text: string, problems: string[]): unknown {
 }
 
 function assemble(values: Values): Config {
-  const { minWorkers, maxWorkers, maxWaitMs, waitProbability, holdMs, ...rest } = values
+  const { minWorkers, maxWorkers, maxWaitMs, waitProbability, holdMs, ...others } = values
+  const { gpuWorkerMib, gpuMemoryUnknown, ...rest } = others
   return {
     ...rest,
     managementUrl: new URL(rest.managementUrl),
     metricsUrl: new URL(rest.metricsUrl),
     inferenceUrl: new URL(rest.inferenceUrl),
+    dcgmUrl: rest.dcgmUrl === undefined ? undefined : new URL(rest.dcgmUrl),
     defaults: {
       minWorkers,
       maxWorkers,
       maxWaitMs,
       waitProbability,
       holdMs,
+      gpuWorkerMib,
+      gpuMemoryUnknown,
       decoys: ownProperties.decoys.default,
       scale: ownProperties.scale.default,
     },
@@ -120,6 +125,11 @@ function contradictions(values: Unchecked): string[] {
   if (values.caFile !== undefined && urls.every(key => /^http:/i.test(String(values[key])))) {
     const given = urls.map(key => `${variable(key)}${shown(values[key], 'url')}`).join(', ')
     problems.push(`STOKER_CA_FILE is set, so one of these must begin with https://: ${given}`)
+  }
+  if (values.dcgmUrl !== undefined && !(values.podName && values.podNamespace)) {
+    problems.push(
+      'STOKER_DCGM_URL is set, so STOKER_POD_NAME and STOKER_POD_NAMESPACE must say which rows of dcgm-exporter are of this pod',
+    )
   }
   return problems
 }

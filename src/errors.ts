@@ -1,3 +1,5 @@
+import { gpuErrors } from './errors/gpu.ts'
+
 /**
  * Every error Stoker can report, in one table. docs/errors.md is made from it.
  * `retry`: whether the agent tries again by itself.
@@ -83,6 +85,7 @@ export const errorTable = {
     remedy: 'The message says why; the agent looks again and decides anew.',
     retry: true,
   },
+  ...gpuErrors,
   LISTEN_FAILED: {
     says: 'The agent cannot listen on its address.',
     remedy:

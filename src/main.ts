@@ -7,6 +7,8 @@ import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
 import { actuated } from './actuate/torchserve.ts'
 import { createWorkersActuator } from './actuate/workers.ts'
 import { run } from './agent.ts'
+import { createDcgm } from './clients/dcgm.ts'
+import { createNvidiaSmi } from './clients/nvidia-smi.ts'
 import { linuxProcesses, type Processes } from './clients/processes.ts'
 import { createTorchServe } from './clients/torchserve.ts'
 import { wallClock as clock } from './clock.ts'
@@ -15,6 +17,10 @@ import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
+import { dcgmFinder } from './observe/gpu/dcgm.ts'
+import { createGpuWatch } from './observe/gpu/gpus.ts'
+import { smiFinder } from './observe/gpu/smi.ts'
+import { createHostWatch } from './observe/host.ts'
 import { createTorchServeObserver } from './observe/torchserve.ts'
 
 const EXIT_USAGE = 64
@@ -48,6 +54,21 @@ function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[]
 interface Host {
   processes: Processes
   openGuard: OpenGuard
+  /** Where programs are. */
+  path: string | undefined
+}
+
+/** The sources that tell of GPUs, in order of trust. */
+function watchGpus(config: Config, { path }: Host) {
+  const { caFile, container, dcgmUrl, podName, podNamespace } = config
+  const { LD_LIBRARY_PATH = '' } = process.env
+  const env = { ...(path === undefined ? {} : { PATH: path }), LD_LIBRARY_PATH }
+  const smi = smiFinder(createNvidiaSmi({ clock, env }), clock)
+  const beside = { config, clock, host: createHostWatch(clock) }
+  if (!dcgmUrl || !podName || !podNamespace) return createGpuWatch({ ...beside, finders: [smi] })
+  const pod = { name: podName, namespace: podNamespace, container }
+  const dcgm = dcgmFinder(createDcgm({ base: dcgmUrl, caFile, clock }), pod, clock)
+  return createGpuWatch({ ...beside, finders: [dcgm, smi] })
 }
 
 /** Runs the agent until `signal` aborts. */
@@ -64,6 +85,7 @@ async function agent(
     timeoutMs: config.timeoutMs,
     processes: host.processes,
   })
+  const gpus = watchGpus(config, host)
   const policyOf = (model: string) => policyFor(config, model)
   const actuate = createWorkersActuator({
     ...host,
@@ -88,7 +110,11 @@ async function agent(
   const ports = {
     clock,
     policyOf,
-    observe: (urgent: boolean) => observer.observe(urgent),
+    async observe(urgent: boolean) {
+      const seen = await observer.observe(urgent)
+      const beside = gpus.look(seen.pools)
+      return { ...seen, ...beside, notes: [...seen.notes, ...beside.notes] }
+    },
     actuate,
     record(tick: Parameters<typeof shown.record>[0]) {
       report(tick)
@@ -99,6 +125,7 @@ async function agent(
     write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
   )
   await Promise.race([actuate.settled(), clock.sleep(SETTLE_MS)])
+  gpus.close()
   await shown.close()
   await torchserve.close()
 }
@@ -147,7 +174,7 @@ function toTerminal({ text }: Line): void {
 }
 
 function linux(): Host {
-  return { processes: linuxProcesses(), openGuard: guardProcess }
+  return { processes: linuxProcesses(), openGuard: guardProcess, path: process.env.PATH }
 }
 
 function version(): string {

@@ -33,7 +33,9 @@ function setUp(observed: (nowMs: number) => PoolSeen[]) {
       urgent.push(isUrgent)
       const atMs = clock.now()
       const torchserve = { state: 'fresh', value: { url: 'http://t' }, atMs } as const
-      return Promise.resolve({ atMs, torchserve, pools: observed(atMs), notes: [] })
+      const none = { state: 'absent', why: 'no model runs on a GPU' } as const
+      const pools = observed(atMs)
+      return Promise.resolve({ atMs, torchserve, pools, gpus: none, host: none, notes: [] })
     },
     actuate: {
       start: action => void started.push(action),

@@ -34,6 +34,13 @@ t.test('without variables everything has its default', async t => {
     tickMs: 1000,
     timeoutMs: 2000,
     logLevel: 'info',
+    dcgmUrl: undefined,
+    podName: undefined,
+    podNamespace: undefined,
+    container: undefined,
+    gpuCount: undefined,
+    gpuMemoryMib: undefined,
+    gpuSharing: 'auto',
     models: {},
     defaults: {
       minWorkers: 1,
@@ -41,6 +48,8 @@ t.test('without variables everything has its default', async t => {
       maxWaitMs: undefined,
       waitProbability: 0.02,
       holdMs: 60_000,
+      gpuWorkerMib: undefined,
+      gpuMemoryUnknown: 'hold',
       decoys: 'auto',
       scale: true,
     },
@@ -65,8 +74,18 @@ t.test('every variable is read', async t => {
     STOKER_MAX_WAIT_MS: '0',
     STOKER_WAIT_PROBABILITY: '0.5',
     STOKER_HOLD_MS: '3600000',
+    STOKER_DCGM_URL: 'http://10.0.0.7:9400',
+    STOKER_POD_NAME: 'serve-7d9f',
+    STOKER_POD_NAMESPACE: 'models',
+    STOKER_CONTAINER: 'torchserve',
+    STOKER_GPU_COUNT: '2',
+    STOKER_GPU_MEMORY_MIB: '40960',
+    STOKER_GPU_SHARING: 'time-slicing',
+    STOKER_GPU_WORKER_MIB: '1868',
+    STOKER_GPU_MEMORY_UNKNOWN: 'grow',
     STOKER_MODELS: '{"a": {"scale": false}}',
   })
+  t.equal(config.dcgmUrl?.href, 'http://10.0.0.7:9400/')
   t.equal(config.mode, 'advise')
   t.equal(config.managementUrl.href, 'https://torchserve:8444/')
   t.equal(config.metricsUrl.href, 'https://[::1]:8445/')
@@ -79,6 +98,12 @@ t.test('every variable is read', async t => {
     tickMs: 200,
     timeoutMs: 30_000,
     logLevel: 'debug',
+    podName: 'serve-7d9f',
+    podNamespace: 'models',
+    container: 'torchserve',
+    gpuCount: 2,
+    gpuMemoryMib: 40_960,
+    gpuSharing: 'time-slicing',
     models: { a: { scale: false } },
     defaults: {
       minWorkers: 0,
@@ -86,6 +111,8 @@ t.test('every variable is read', async t => {
       maxWaitMs: 0,
       waitProbability: 0.5,
       holdMs: 3_600_000,
+      gpuWorkerMib: 1868,
+      gpuMemoryUnknown: 'grow',
     },
   })
 })
@@ -308,7 +335,7 @@ t.test('any text that is not a plain number is reported with its variable', asyn
 
 t.test('--help and the page name every variable, and warn about zero workers', async t => {
   for (const text of [helpText(), configMarkdown()]) {
-    t.equal(text.match(/^(## | {2})STOKER_/gm)?.length, 17)
+    t.equal(text.match(/^(## | {2})STOKER_/gm)?.length, 26)
     t.match(
       text.replace(/\s+/g, ' '),
       /STOKER_MIN_WORKERS .*503: that request is lost.* STOKER_MAX_WORKERS/,

@@ -7,7 +7,7 @@ import { faultOf, isObject, isTokenRefused, isUnknownPath, jsonOf, pageOf } from
 import { KeyFile } from './token.ts'
 import type { KeyKind } from './token.ts'
 import { Wire, within } from './wire.ts'
-import type { Call, Reply } from './wire.ts'
+import type { Call, Faults, Reply } from './wire.ts'
 
 /**
  * Every call takes at most `timeoutMs` in all, renewals and repeats included, and throws StokerError:
@@ -49,6 +49,14 @@ const MiB = 1_048_576
 const pageSize = 100
 const maxPages = 20
 
+const faults: Faults = {
+  unreachable: 'TORCHSERVE_UNREACHABLE',
+  timeout: 'TORCHSERVE_TIMEOUT',
+  tls: 'TORCHSERVE_TLS',
+  tooLarge: 'TORCHSERVE_REPLY_TOO_LARGE',
+  notHttp: 'TORCHSERVE_NOT_TORCHSERVE',
+}
+
 export function createTorchServe(config: TorchServeConfig, clock: Clock): TorchServe {
   return new Client(config, clock)
 }
@@ -67,8 +75,9 @@ class Client implements TorchServe {
   constructor(config: TorchServeConfig, clock: Clock) {
     this.#clock = clock
     this.#timeoutMs = config.timeoutMs
+    const { caFile, timeoutMs: connectMs } = config
     const wire = (base: URL, connections: number, maxBytes: number) =>
-      new Wire({ base, caFile: config.caFile, connectMs: config.timeoutMs, maxBytes, connections })
+      new Wire({ base, faults, caFile, connectMs, maxBytes, connections })
     this.#management = wire(config.managementUrl, 4, MiB)
     this.#metrics = wire(config.metricsUrl, 1, 4 * MiB)
     this.#inference = wire(config.inferenceUrl, 1, MiB)
@@ -162,7 +171,8 @@ class Client implements TorchServe {
     path: string,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    return within(this.#clock, this.#timeoutMs, `${method} ${wire.url(path)}`, work)
+    const asked = `${method} ${wire.url(path)}`
+    return within({ clock: this.#clock, ms: this.#timeoutMs, asked, code: faults.timeout }, work)
   }
 
   #manage(call: Call): Promise<Reply> {

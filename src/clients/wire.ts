@@ -10,12 +10,24 @@ export interface Reply {
   status: number
   contentType: string
   body: string
+  /** Milliseconds from now, where the server said when to come back. */
+  retryAfterMs: number | undefined
   /** What was asked, for messages: `GET http://127.0.0.1:8081/models`. */
   asked: string
 }
 
+/** What failures on the way are called. */
+export interface Faults {
+  unreachable: ErrorCode
+  timeout: ErrorCode
+  tls: ErrorCode
+  tooLarge: ErrorCode
+  notHttp: ErrorCode
+}
+
 export interface WireOptions {
   base: URL
+  faults: Faults
   /** PEM file with the CA to trust at an https address; absent: the usual authorities. */
   caFile: string | undefined
   /** Milliseconds a connection may take to open. */
@@ -27,10 +39,11 @@ export interface WireOptions {
 }
 
 export interface Call {
-  method: 'GET' | 'PUT'
+  method: 'GET' | 'PUT' | 'PATCH'
   /** Begins with a slash, already encoded, query included. */
   path: string
   headers?: Record<string, string>
+  body?: string
   /** Ends the call and its connection; its reason is what the call throws. */
   signal: AbortSignal
 }
@@ -40,14 +53,16 @@ export class Wire {
   readonly #base: URL
   readonly #maxBytes: number
   readonly #caFile: string | undefined
+  readonly #faults: Faults
 
-  constructor({ base, caFile, connectMs, maxBytes, connections }: WireOptions) {
+  constructor({ base, faults, caFile, connectMs, maxBytes, connections }: WireOptions) {
     this.#base = base
+    this.#faults = faults
     this.#maxBytes = maxBytes
     this.#caFile = caFile
     this.#pool = new Pool(base.origin, {
       connections,
-      connect: connector(caFile, connectMs),
+      connect: connector(caFile, connectMs, faults.tls),
       pipelining: 1,
       maxResponseSize: maxBytes,
       // The caller's signal limits the whole call; these would only limit its parts.
@@ -63,9 +78,9 @@ export class Wire {
 
   /**
    * One exchange; resolves with any status once the body is complete.
-   * Throws StokerError: TORCHSERVE_UNREACHABLE, _TIMEOUT, _TLS, _REPLY_TOO_LARGE, _NOT_TORCHSERVE (not HTTP).
+   * Throws StokerError with the codes of its options.
    */
-  async call({ method, path, headers = {}, signal }: Call): Promise<Reply> {
+  async call({ method, path, headers = {}, body, signal }: Call): Promise<Reply> {
     const url = this.url(path)
     const asked = `${method} ${url}`
     try {
@@ -74,9 +89,15 @@ export class Wire {
         path: url.slice(this.#base.origin.length),
         headers,
         signal,
+        ...(body === undefined ? {} : { body }),
       })
-      const contentType = String(reply.headers['content-type'] ?? '')
-      return { status: reply.statusCode, contentType, body: await reply.body.text(), asked }
+      return {
+        status: reply.statusCode,
+        contentType: String(reply.headers['content-type'] ?? ''),
+        retryAfterMs: retryAfterMs(String(reply.headers['retry-after'] ?? '')),
+        body: await reply.body.text(),
+        asked,
+      }
     } catch (error) {
       if (signal.aborted && signal.reason instanceof StokerError) throw signal.reason
       throw this.#fault(error, asked)
@@ -94,37 +115,40 @@ export class Wire {
       new StokerError(is, `${asked}: ${said}`, { cause: error })
 
     if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE' || code === 'UND_ERR_HEADERS_OVERFLOW') {
-      return fault('TORCHSERVE_REPLY_TOO_LARGE', `larger than ${this.#maxBytes} bytes`)
+      return fault(this.#faults.tooLarge, `larger than ${this.#maxBytes} bytes`)
     }
     if (code.includes('TIMEOUT') || code === 'ETIMEDOUT') {
-      return fault('TORCHSERVE_TIMEOUT', message)
+      return fault(this.#faults.timeout, message)
     }
-    if (tlsAlert.test(data)) return fault('TORCHSERVE_TLS', 'the answer is TLS, not HTTP')
+    if (tlsAlert.test(data)) return fault(this.#faults.tls, 'the answer is TLS, not HTTP')
     if (tlsCodes.test(code) || message.includes('before secure TLS connection')) {
       const trusting = this.#caFile === undefined ? '' : ` (trusting only ${this.#caFile})`
-      return fault('TORCHSERVE_TLS', message + trusting)
+      return fault(this.#faults.tls, message + trusting)
     }
     if (name === 'HTTPParserError') {
-      return fault('TORCHSERVE_NOT_TORCHSERVE', `the answer is not HTTP (${message})`)
+      return fault(this.#faults.notHttp, `the answer is not HTTP (${message})`)
     }
-    return fault('TORCHSERVE_UNREACHABLE', message || code)
+    return fault(this.#faults.unreachable, message || code)
   }
 }
 
+/** The header's seconds; its other form, a date, would be read by a clock that may differ. */
+function retryAfterMs(header: string): number | undefined {
+  return /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
+}
+
 /**
- * Runs `work` for at most `ms` in all, then throws TORCHSERVE_TIMEOUT naming `asked`, and aborts the signal it was given.
- * A frozen TorchServe accepts connections and says nothing, so a limit on connecting would not do.
+ * Runs `work` for at most `ms` in all, then throws `code` naming `asked`, and aborts the signal it was given.
+ * A frozen server accepts connections and says nothing, so a limit on connecting would not do.
  */
 export async function within<T>(
-  clock: Clock,
-  ms: number,
-  asked: string,
+  { clock, ms, asked, code }: { clock: Clock; ms: number; asked: string; code: ErrorCode },
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const late = new AbortController()
   const settled = new AbortController()
   const limit = clock.sleep(ms, settled.signal).then(() => {
-    const error = new StokerError('TORCHSERVE_TIMEOUT', `${asked}: no answer within ${ms} ms`)
+    const error = new StokerError(code, `${asked}: no answer within ${ms} ms`)
     if (!settled.signal.aborted) late.abort(error)
     throw error
   })
@@ -143,7 +167,11 @@ const tlsCodes =
 const tlsAlert = /^\u0015\u0003/
 
 /** Opens connections; the CA is read each time, so that a renewed certificate is trusted without a restart. */
-function connector(caFile: string | undefined, connectMs: number): buildConnector.connector {
+function connector(
+  caFile: string | undefined,
+  connectMs: number,
+  tlsFault: ErrorCode,
+): buildConnector.connector {
   const options = {
     timeout: connectMs,
     allowH2: false,
@@ -157,7 +185,7 @@ function connector(caFile: string | undefined, connectMs: number): buildConnecto
       buildConnector({ ...options, ca: readFileSync(caFile) })(target, callback)
     } catch (error) {
       const detail = `CA file ${caFile}: ${describeError(error).message}`
-      callback(new StokerError('TORCHSERVE_TLS', detail, { cause: error }), null)
+      callback(new StokerError(tlsFault, detail, { cause: error }), null)
     }
   }
 }

@@ -5,6 +5,7 @@
  */
 import { isIP } from 'node:net'
 import type { XStatic } from 'typebox/schema'
+import { gpuPoolProperties, gpuProperties } from './gpu.ts'
 
 const agentProperties = {
   mode: {
@@ -72,6 +73,7 @@ const agentProperties = {
     description:
       'The longest that one call to TorchServe may take, from connecting to the last byte.',
   },
+  ...gpuProperties,
   logLevel: {
     enum: ['debug', 'info', 'warn', 'error'],
     default: 'info',
@@ -118,6 +120,7 @@ export const poolProperties = {
     description:
       'How long demand must have been lower before a worker goes. The agent waits at least 20 times as long as the model takes to load.',
   },
+  ...gpuPoolProperties,
 } as const
 
 /** What may be set for one model only. */
@@ -195,6 +198,10 @@ export const formats = {
     says: 'an IP address or a host name, without port or brackets',
     validate: (text: string) => isIP(text) > 0 || /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i.test(text),
   },
+  name: {
+    says: 'a name as Kubernetes has them: small letters, digits, - and .',
+    validate: (text: string) => /^[a-z\d]([a-z\d.-]{0,251}[a-z\d])?$/.test(text),
+  },
   path: {
     says: 'the path of a file, not its contents, without white space around it',
     validate: (text: string) => /^[^\s{-](.*\S)?$/.test(text),
@@ -208,7 +215,7 @@ export function allowed(key: string, property: Partial<Property>): string {
   if (property.enum) return oneOf.format(property.enum)
   if (property.format) return formats[property.format].says
   const { type, minimum, maximum, exclusiveMinimum, exclusiveMaximum } = property
-  const unit = key.endsWith('Ms') ? ' of milliseconds' : ''
+  const unit = key.endsWith('Ms') ? ' of milliseconds' : key.endsWith('Mib') ? ' of MiB' : ''
   if (type === 'integer') return `a whole number${unit} from ${minimum} to ${maximum}`
   if (type === 'number') return `a number above ${exclusiveMinimum} and below ${exclusiveMaximum}`
   return type === 'boolean' ? 'true or false' : 'a JSON object'

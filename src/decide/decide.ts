@@ -1,5 +1,7 @@
 import type { PoolPolicy } from '../config.ts'
-import type { Decision, Observation, Outcome, PoolSeen } from '../model.ts'
+import type { Decision, Observation, Outcome, PoolKey, PoolSeen } from '../model.ts'
+import { learnGpus } from './gpu/learn.ts'
+import { gpuViewOf, type GpuView } from './gpu/room.ts'
 import { addSample, sampleOf } from './demand.ts'
 import { newPool, type Memory, type PoolMemory } from './memory.ts'
 import { rule } from './rules.ts'
@@ -32,16 +34,27 @@ export function decide(
   seen: Observation,
   nowMs: number,
 ): Decided {
+  const gpu = learnGpus(memory.gpu, seen, nowMs)
+  // What is decided for one pool is on its way when the next one is looked at: they share the GPUs.
+  const pools = new Map(memory.pools)
+  const rivals = { policyOf, memoryOf: (key: PoolKey) => pools.get(key), gpu }
   const decided = seen.pools.map(pool => {
     const before = memory.pools.get(pool.key) ?? newPool(nowMs)
     const outcomes = seen.outcomes.filter(outcome => outcome.action.key === pool.key)
     const settled = outcomes.reduce(settle, before)
     const reachable = seen.torchserve.state === 'fresh'
-    return decidePool(policyOf, reachable ? settled : unreachable(settled), pool, nowMs)
+    const one = decidePool(
+      policyOf(modelOf(pool)),
+      reachable ? settled : unreachable(settled),
+      { pool, gpu: gpuViewOf(pool.key, seen, rivals) },
+      nowMs,
+    )
+    pools.set(pool.key, one.memory)
+    return one
   })
   return {
     decisions: decided.flatMap(one => one.decision),
-    memory: { pools: new Map(decided.map(one => [one.key, one.memory])) },
+    memory: { pools: new Map(decided.map(one => [one.key, one.memory])), gpu },
   }
 }
 
@@ -50,16 +63,19 @@ export function wantsFreshLook(memory: Memory): boolean {
   return memory.pools.values().some(pool => pool.wantsFreshLook || pool.change !== undefined)
 }
 
+function modelOf({ description, key }: PoolSeen): string {
+  return description.state === 'absent' ? key : description.value.id.model
+}
+
 function decidePool(
-  policyOf: (model: string) => PoolPolicy,
+  policy: PoolPolicy,
   before: PoolMemory,
-  pool: PoolSeen,
+  { pool, gpu }: { pool: PoolSeen; gpu: GpuView | undefined },
   nowMs: number,
 ): { key: string; decision: Decision[]; memory: PoolMemory } {
   if (pool.description.state === 'absent') return { key: pool.key, decision: [], memory: before }
   const description = pool.description.value
-  const policy = policyOf(description.id.model)
-  const memory = takeIn(before, pool)
+  const memory = { ...takeIn(before, pool), onGpu: gpu !== undefined }
   const census = takeCensus(description, before.workers, nowMs)
   const needed = pool.counters.state === 'fresh' ? size(memory, description, policy) : undefined
   const holdMs = Math.max(policy.holdMs, HOLD_LOADS * (memory.loadMs ?? 0))
@@ -78,6 +94,7 @@ function decidePool(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
+    gpu,
     memory: { ...memory, workers: census.tracks, window, wantsFreshLook: false },
   }
   const ruling = rule(view)

@@ -1,4 +1,5 @@
 import type { Action, PoolKey } from '../model.ts'
+import { noGpuMemory, type GpuMemory } from './gpu/learn.ts'
 import { noDemand, type Baseline, type Demand } from './demand.ts'
 import type { Trial } from './knee.ts'
 import type { Limit } from './limits.ts'
@@ -52,15 +53,18 @@ export interface PoolMemory {
   requestsWithWorkers: number | undefined
   /** All workers restarted when one was added: cpu_launcher_enable, which cannot be seen otherwise. */
   launcher: boolean
+  /** Its workers run on GPUs; as last seen, while there are none. */
+  onGpu: boolean
   /** The last description was too old for the change it led to. */
   wantsFreshLook: boolean
 }
 
 export interface Memory {
   pools: ReadonlyMap<PoolKey, PoolMemory>
+  gpu: GpuMemory
 }
 
-export const emptyMemory: Memory = { pools: new Map() }
+export const emptyMemory: Memory = { pools: new Map(), gpu: noGpuMemory }
 
 export function newPool(nowMs: number): PoolMemory {
   return {
@@ -82,6 +86,7 @@ export function newPool(nowMs: number): PoolMemory {
     waitingTicks: 0,
     requestsWithWorkers: undefined,
     launcher: false,
+    onGpu: false,
     wantsFreshLook: false,
   }
 }

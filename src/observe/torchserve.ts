@@ -28,8 +28,11 @@ export interface TorchServeObserver {
    * Looks once. Never throws: what could not be read is stale or absent, and a note says why. `urgent`: models on GPUs are
    * described now, too.
    */
-  observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>>
+  observe(urgent: boolean): Promise<TorchServeSeen>
 }
+
+/** The part of an observation that TorchServe tells. */
+type TorchServeSeen = Pick<Observation, 'atMs' | 'torchserve' | 'pools' | 'notes'>
 
 interface Dated<T> {
   value: T
@@ -59,7 +62,7 @@ class Observer implements TorchServeObserver {
     this.#watch = new ModelWatch({ torchserve, processes, clock, timeoutMs })
   }
 
-  async observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>> {
+  async observe(urgent: boolean): Promise<TorchServeSeen> {
     const [page, look, sick] = await Promise.all([
       this.#readPage(),
       this.#watch.look(urgent, this.#traffic),

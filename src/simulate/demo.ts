@@ -43,7 +43,7 @@ const locked: Rate = phases(
 export interface Demo {
   /** The agent's settings for this world. */
   env: Record<string, string>
-  host: { processes: Processes; openGuard: OpenGuard }
+  host: { processes: Processes; openGuard: OpenGuard; path: string | undefined }
   close(): Promise<void>
 }
 
@@ -85,6 +85,7 @@ export async function startDemo({ clock }: { clock: Clock }): Promise<Demo> {
       processes: emulation.processes,
       // The emulated workers die with the agent.
       openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),
+      path: undefined,
     },
     async close() {
       users.abort()

@@ -7,6 +7,7 @@ const asked = 'GET http://127.0.0.1:8081/models'
 const reply = (status: number, body: unknown, contentType = 'application/json'): Reply => ({
   status,
   contentType,
+  retryAfterMs: undefined,
   body: typeof body === 'string' ? body : JSON.stringify(body, null, 2),
   asked,
 })

@@ -2,9 +2,17 @@ import { copyFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import t from 'tap'
 import type { Test } from 'tap'
-import { Wire, within } from '../../src/clients/wire.ts'
+import { Wire, within, type Faults } from '../../src/clients/wire.ts'
 import { wallClock } from '../../src/clock.ts'
 import { caFile, listen, opened, portOf, send, until, type Answer } from './listen.ts'
+
+const faults: Faults = {
+  unreachable: 'TORCHSERVE_UNREACHABLE',
+  timeout: 'TORCHSERVE_TIMEOUT',
+  tls: 'TORCHSERVE_TLS',
+  tooLarge: 'TORCHSERVE_REPLY_TOO_LARGE',
+  notHttp: 'TORCHSERVE_NOT_TORCHSERVE',
+}
 
 /** Accepts, reads, and never says a word. */
 const frozen = (socket: Socket) => void socket.resume()
@@ -17,6 +25,7 @@ function wireTo(
 ) {
   const wire = new Wire({
     base,
+    faults,
     caFile: options.caFile,
     connectMs: options.connectMs ?? 1_000,
     maxBytes: options.maxBytes ?? 1_000,
@@ -24,7 +33,7 @@ function wireTo(
   })
   t.teardown(() => wire.close())
   return (path = '/x', ms = 2_000) =>
-    within(wallClock, ms, `GET ${wire.url(path)}`, signal =>
+    within({ clock: wallClock, ms, asked: `GET ${wire.url(path)}`, code: faults.timeout }, signal =>
       wire.call({ method: 'GET', path, signal }),
     )
 }
@@ -175,6 +184,7 @@ t.test('after closing, calls fail and do not wait', async t => {
   const server = await listen(t, hello)
   const wire = new Wire({
     base: server.url,
+    faults,
     caFile: undefined,
     connectMs: 1_000,
     maxBytes: 10,

@@ -17,6 +17,8 @@ export const policy: PoolPolicy = {
   maxWaitMs: undefined,
   waitProbability: 0.02,
   holdMs: 60_000,
+  gpuWorkerMib: undefined,
+  gpuMemoryUnknown: 'hold',
   decoys: 'auto',
   scale: true,
 }
@@ -128,6 +130,8 @@ export class World {
           ? { state: 'fresh', value: { url: 'http://127.0.0.1:8081' }, atMs: this.nowMs }
           : { state: 'absent', why: 'refused' },
         pools: [{ key: 'm', description: this.#description(), counters: this.#counters() }],
+        gpus: { state: 'absent', why: 'no model runs on a GPU' },
+        host: { state: 'absent', why: 'no model runs on a GPU' },
         outcomes,
         notes: [],
       },

@@ -37,6 +37,7 @@ t.test('one version', t => {
           ready: true,
           alive: undefined,
           gpu: false,
+          gpuUse: undefined,
           memoryBytes: undefined,
         },
       ],

@@ -1,0 +1,175 @@
+/** How many more workers of a model its GPUs have room for. */
+import type { PoolPolicy } from '../../config.ts'
+import type { GpuInputs, HostSeen, Observation, PoolKey, Reading } from '../../model.ts'
+import type { PoolMemory } from '../memory.ts'
+import { largest } from '../window.ts'
+import { foretell } from './landing.ts'
+import { isSettled, type GpuMemory } from './learn.ts'
+import { crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
+
+/** What the gate knows of one model on a GPU. */
+export interface GpuView {
+  /** Workers that fit, one landing after the other; undefined: unknown, and `why`. */
+  fits: number | undefined
+  why: string
+  inputs: Omit<GpuInputs, 'fits'>
+}
+
+const MIB = 1_048_576
+const GIB = 1_024 * MIB
+/** A worker may need more than those before it. */
+const SPARE = 1.15
+/** What must stay free for contexts and fragmentation: 512 MiB, or 5 %. */
+const MARGIN_BYTES = 512 * MIB
+const MARGIN_SHARE = 0.05
+/** Over what is used per worker, while it is all that is known of a worker's need. */
+const GUESS = 1.5
+
+export interface Rivals {
+  policyOf: (model: string) => PoolPolicy
+  memoryOf: (key: PoolKey) => PoolMemory | undefined
+  gpu: GpuMemory
+}
+
+/** Undefined for a model that does not run on a GPU. */
+export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuView | undefined {
+  const pool = seen.pools.find(one => one.key === key)
+  if (pool === undefined || pool.description.state === 'absent') return undefined
+  const { workers } = pool.description.value
+  const onGpu = workers.length === 0 ? rivals.memoryOf(key)?.onGpu : workers.some(({ gpu }) => gpu)
+  if (!onGpu) return undefined
+  const policy = rivals.policyOf(pool.description.value.id.model)
+  const crews = crewsOf(seen)
+  const places = placesOf(seen, crews ?? [])
+  const activity = activityOf(places)
+  const facts = { activity, cpuBusy: busyOf(seen.host), source: places?.[0]?.source ?? null }
+  const nothing = { landing: [], freeBytes: null, workerBytes: null, guessed: false, ...facts }
+  if (!places || !crews) {
+    const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen)
+    return { fits: undefined, why, inputs: nothing }
+  }
+  return roomFor({ key, policy, places, crews, seen, rivals, nothing })
+}
+
+interface Case {
+  key: PoolKey
+  policy: PoolPolicy
+  places: readonly Place[]
+  crews: readonly Crew[]
+  seen: Observation
+  rivals: Rivals
+  nothing: GpuView['inputs']
+}
+
+function roomFor(one: Case): GpuView {
+  const { key, nothing, places, policy, rivals } = one
+  const shared = places.some(place => place.shared)
+  const known = needOf(key, policy, shared, rivals.gpu)
+  const bytes = known ?? (shared ? undefined : guessOf(one))
+  const rooms = places.map(place => roomOn(place, one))
+  const guessed = known === undefined && bytes !== undefined
+  const inputs = { ...nothing, workerBytes: bytes ?? null, guessed }
+  const unknown = rooms.find(room => room.why !== undefined)
+  if (unknown?.why !== undefined) return { fits: undefined, why: unknown.why, inputs }
+  const free = rooms.map(room => room.bytes)
+  const fullest = Math.min(...free)
+  const first = foretell(rivals.gpu.round, 1, places.length)?.[0]
+  const landing = first === undefined ? places : places.filter(place => place.ordinal === first)
+  const whole = {
+    ...inputs,
+    landing: landing.flatMap(place => place.ids),
+    freeBytes: first === undefined ? fullest : (free[first] ?? fullest),
+  }
+  if (bytes === undefined) {
+    const why = shared
+      ? 'others use the same GPU, so what a worker needs cannot be learnt; STOKER_GPU_WORKER_MIB would say it'
+      : 'what a worker needs is not known yet'
+    return { fits: undefined, why, inputs: whole }
+  }
+  return { fits: fitting(bytes * SPARE, free, one), why: '', inputs: whole }
+}
+
+/** Workers one after the other, each on the GPU it will land on; on the fullest where that is unknown. */
+function fitting(bytes: number, free: readonly number[], { places, policy, rivals }: Case): number {
+  const order = foretell(rivals.gpu.round, policy.maxWorkers, places.length)
+  if (!order) return Math.min(policy.maxWorkers, Math.max(0, Math.floor(Math.min(...free) / bytes)))
+  const left = [...free]
+  for (const [count, place] of order.entries()) {
+    const after = (left[place] ?? 0) - bytes
+    if (after < 0) return count
+    left[place] = after
+  }
+  return order.length
+}
+
+/** What a worker of the pool is known to need: what the user says, or what was seen. */
+function needOf(key: PoolKey, policy: PoolPolicy, shared: boolean, gpu: GpuMemory) {
+  if (policy.gpuWorkerMib !== undefined) return policy.gpuWorkerMib * MIB
+  const need = gpu.needs.get(key)
+  return need && !shared ? largest(need.bytes) : undefined
+}
+
+/** No worker needs more than all that is used, divided by the workers of its kind that are there. */
+function guessOf({ key, places, rivals }: Case): number | undefined {
+  const bounds = places.flatMap(place => {
+    const watched = rivals.gpu.places.get(place.ids.join())
+    const count = watched?.counts?.get(key)
+    if (!isSettled(watched) || count === undefined) return []
+    return ((watched.usedBytes - (watched.idleBytes ?? 0)) / count) * GUESS
+  })
+  const bound = Math.max(...bounds)
+  return bound > 0 ? bound : undefined
+}
+
+/** What is free on a place, less the margin, and less what its workers, and those on their way, have not taken yet. */
+function roomOn(place: Place, one: Case): { bytes: number; why?: string } {
+  const { crews, places, rivals, seen } = one
+  if (place.totalBytes === undefined) {
+    return { bytes: 0, why: `${place.ids.join(', ')}: its memory is not known` }
+  }
+  let expected = 0
+  let measuredOnly = false
+  for (const { description, key } of seen.pools) {
+    if (description.state === 'absent') continue
+    const policy = rivals.policyOf(description.value.id.model)
+    const bytes = needOf(key, policy, place.shared, rivals.gpu)
+    const crew = crews.find(each => each.key === key)
+    const there = crew?.workers.filter(worker => isOn(worker, place, places)) ?? []
+    const coming = comingOf(rivals.memoryOf(key), description.value.workers.length)
+    const unsettled = coming > 0 || there.some(({ ready }) => !ready)
+    if (bytes !== undefined) expected += bytes * (there.length + coming)
+    else if (there.length > 0 || coming > 0) {
+      measuredOnly = true
+      if (unsettled) return { bytes: 0, why: `a worker of ${key} is still taking its memory` }
+    }
+  }
+  const margin = Math.max(MARGIN_BYTES, MARGIN_SHARE * place.totalBytes)
+  const idle = rivals.gpu.places.get(place.ids.join())?.idleBytes ?? 0
+  if (place.usedBytes === undefined || place.freeBytes === undefined) {
+    if (!measuredOnly) return { bytes: place.totalBytes - expected - margin }
+    return { bytes: 0, why: `${place.ids.join(', ')}: nobody tells how much of its memory is used` }
+  }
+  const outstanding = Math.max(0, expected - Math.max(0, place.usedBytes - idle))
+  return { bytes: place.freeBytes - outstanding - margin }
+}
+
+/** Workers that were asked for and are not listed yet. */
+function comingOf(memory: PoolMemory | undefined, listed: number): number {
+  const action = memory?.change?.action
+  if (!memory?.onGpu || (action?.kind !== 'grow' && action?.kind !== 'repair')) return 0
+  return Math.max(0, action.to - listed)
+}
+
+function activityOf(places: readonly Place[] | undefined): number | null {
+  const known = places?.flatMap(({ activity }) => activity ?? []) ?? []
+  return places && known.length === places.length && known.length > 0 ? Math.max(...known) : null
+}
+
+const busyOf = (host: Reading<HostSeen>) => (host.state === 'fresh' ? host.value.cpuBusy : null)
+
+function whyNot({ gpus }: Observation): string {
+  if (gpus.state !== 'fresh') return gpus.why
+  return `only ${gpus.value.length} of the GPUs that TorchServe uses are seen`
+}
+
+export const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`
