@@ -2,7 +2,7 @@ import type { GpuInputs } from '../../model.ts'
 import { change, hold, type Ruling } from '../ruling.ts'
 import type { View } from '../view.ts'
 import { count } from '../words.ts'
-import { gib } from './room.ts'
+import { gib, SPARE } from './room.ts'
 
 /** With the CPUs this busy and the GPU this idle, more workers would only wait for the CPUs. */
 const CPU_FULL = 0.9
@@ -31,7 +31,9 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
   }
   if (gpu.fits >= starting) return ruling
   const { freeBytes, guessed, workerBytes } = gpu.inputs
-  const room = `${gib(Math.max(0, freeBytes ?? 0))} of GPU memory can be given out and one worker takes ${guessed ? 'up to ' : ''}${gib(workerBytes ?? 0)}`
+  const need = workerBytes ?? 0
+  const takes = `${guessed ? 'up to ' : ''}${gib(need)} (${gib(need * SPARE)} with some to spare)`
+  const room = `${gib(Math.max(0, freeBytes ?? 0))} of GPU memory can be given out, and a worker takes ${takes}`
   if (gpu.fits === 0) return hold(view, 'gpu_full', `${because} Not done: ${room}.`)
   const to = action.to - starting + gpu.fits
   const less = `${because} Only ${count(gpu.fits)} more for now: ${room}.`

@@ -23,9 +23,15 @@ export interface PlaceMemory {
   usedBytes: number
   peakBytes: number
   /** The last time that it had settled on other workers. */
-  before: { counts: ReadonlyMap<PoolKey, number>; usedBytes: number } | undefined
+  before: Settled | undefined
   /** The least that was used without workers. */
   idleBytes: number | undefined
+}
+
+/** What was used by which workers, when nothing was on its way. */
+export interface Settled {
+  counts: ReadonlyMap<PoolKey, number>
+  usedBytes: number
 }
 
 interface Need {
@@ -44,9 +50,15 @@ const REMEMBER_MS = 30 * 60_000
 /** One reading may still show what was there before. */
 const SETTLED_READINGS = 2
 
-/** Its workers have been the same for long enough, and all are ready. */
-export function isSettled(place: PlaceMemory | undefined): place is PlaceMemory {
-  return place?.counts !== undefined && place.readings >= SETTLED_READINGS
+/** Its workers have been the same for long enough, and all are ready: undefined while that is not so. */
+function settled(place: PlaceMemory | undefined): Settled | undefined {
+  if (place?.counts === undefined || place.readings < SETTLED_READINGS) return undefined
+  return { counts: place.counts, usedBytes: place.usedBytes }
+}
+
+/** The place as it was when it was last settled. */
+export function lastSettled(place: PlaceMemory | undefined): Settled | undefined {
+  return settled(place) ?? place?.before
 }
 
 /** Takes in one observation; a reading that was taken in already teaches nothing new. */
@@ -97,7 +109,6 @@ function watch(
     const idleBytes = idle ?? before.idleBytes
     return { ...before, readings, lastMs: atMs, usedBytes, peakBytes, idleBytes }
   }
-  const settled = isSettled(before) ? before.counts : undefined
   const present = crews.filter(one => one.workers.length > 0)
   return {
     crew,
@@ -110,7 +121,7 @@ function watch(
     lastMs: -Infinity,
     usedBytes: 0,
     peakBytes: 0,
-    before: before && settled ? { counts: settled, usedBytes: before.usedBytes } : before?.before,
+    before: lastSettled(before),
     idleBytes: before?.idleBytes,
   }
 }
@@ -118,7 +129,7 @@ function watch(
 /** What one worker of the crew was seen to need here; undefined while nothing can be said. */
 function needOf(crew: Crew, now: PlaceMemory, crews: readonly Crew[]): number | undefined {
   const count = crew.workers.length
-  if (!isSettled(now)) return undefined
+  if (!settled(now)) return undefined
   const alone = crews.every(({ key, workers }) => key === crew.key || workers.length === 0)
   // Memory comes with the first batches, not with the load.
   const served = (crew.requests ?? 0) - (now.requests.get(crew.key) ?? Infinity) >= count

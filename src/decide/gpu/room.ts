@@ -4,7 +4,7 @@ import type { GpuInputs, HostSeen, Observation, PoolKey, Reading } from '../../m
 import type { PoolMemory } from '../memory.ts'
 import { largest } from '../window.ts'
 import { foretell } from './landing.ts'
-import { isSettled, type GpuMemory } from './learn.ts'
+import { lastSettled, type GpuMemory, type Settled } from './learn.ts'
 import { crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
 
 /** What the gate knows of one model on a GPU. */
@@ -18,7 +18,7 @@ export interface GpuView {
 const MIB = 1_048_576
 const GIB = 1_024 * MIB
 /** A worker may need more than those before it. */
-const SPARE = 1.15
+export const SPARE = 1.15
 /** What must stay free for contexts and fragmentation: 512 MiB, or 5 %. */
 const MARGIN_BYTES = 512 * MIB
 const MARGIN_SHARE = 0.05
@@ -65,7 +65,7 @@ function roomFor(one: Case): GpuView {
   const { key, nothing, places, policy, rivals } = one
   const shared = places.some(place => place.shared)
   const known = needOf(key, policy, shared, rivals.gpu)
-  const bytes = known ?? (shared ? undefined : guessOf(one))
+  const bytes = known ?? (shared ? undefined : guessOf(key, one))
   const rooms = places.map(place => roomOn(place, one))
   const guessed = known === undefined && bytes !== undefined
   const inputs = { ...nothing, workerBytes: bytes ?? null, guessed }
@@ -73,7 +73,7 @@ function roomFor(one: Case): GpuView {
   if (unknown?.why !== undefined) return { fits: undefined, why: unknown.why, inputs }
   const free = rooms.map(room => room.bytes)
   const fullest = Math.min(...free)
-  const first = foretell(rivals.gpu.round, 1, places.length)?.[0]
+  const first = orderOf(1, one)?.[0]
   const landing = first === undefined ? places : places.filter(place => place.ordinal === first)
   const whole = {
     ...inputs,
@@ -90,9 +90,10 @@ function roomFor(one: Case): GpuView {
 }
 
 /** Workers one after the other, each on the GPU it will land on; on the fullest where that is unknown. */
-function fitting(bytes: number, free: readonly number[], { places, policy, rivals }: Case): number {
-  const order = foretell(rivals.gpu.round, policy.maxWorkers, places.length)
-  if (!order) return Math.min(policy.maxWorkers, Math.max(0, Math.floor(Math.min(...free) / bytes)))
+function fitting(bytes: number, free: readonly number[], one: Case): number {
+  const { maxWorkers } = one.policy
+  const order = orderOf(maxWorkers, one)
+  if (!order) return Math.min(maxWorkers, Math.max(0, Math.floor(Math.min(...free) / bytes)))
   const left = [...free]
   for (const [count, place] of order.entries()) {
     const after = (left[place] ?? 0) - bytes
@@ -100,6 +101,18 @@ function fitting(bytes: number, free: readonly number[], { places, policy, rival
     left[place] = after
   }
   return order.length
+}
+
+/** Where the next workers will land; undefined while others are on their way, for nobody knows whose turn comes first. */
+function orderOf(count: number, { places, rivals, seen }: Case): number[] | undefined {
+  const isComing = seen.pools.some(
+    ({ description, key }) =>
+      description.state !== 'absent' &&
+      comingOf(rivals.memoryOf(key), description.value.workers.length) > 0,
+  )
+  return isComing && places.length > 1
+    ? undefined
+    : foretell(rivals.gpu.round, count, places.length)
 }
 
 /** What a worker of the pool is known to need: what the user says, or what was seen. */
@@ -110,47 +123,65 @@ function needOf(key: PoolKey, policy: PoolPolicy, shared: boolean, gpu: GpuMemor
 }
 
 /** No worker needs more than all that is used, divided by the workers of its kind that are there. */
-function guessOf({ key, places, rivals }: Case): number | undefined {
+function guessOf(key: PoolKey, { places, rivals }: Case): number | undefined {
   const bounds = places.flatMap(place => {
     const watched = rivals.gpu.places.get(place.ids.join())
-    const count = watched?.counts?.get(key)
-    if (!isSettled(watched) || count === undefined) return []
-    return ((watched.usedBytes - (watched.idleBytes ?? 0)) / count) * GUESS
+    const base = lastSettled(watched)
+    const count = base?.counts.get(key)
+    if (!base || count === undefined) return []
+    return ((base.usedBytes - (watched?.idleBytes ?? 0)) / count) * GUESS
   })
   const bound = Math.max(...bounds)
   return bound > 0 ? bound : undefined
 }
 
-/** What is free on a place, less the margin, and less what its workers, and those on their way, have not taken yet. */
+/** What can be given out on a place: what is free, less the margin and less what workers are still expected to take. */
 function roomOn(place: Place, one: Case): { bytes: number; why?: string } {
-  const { crews, places, rivals, seen } = one
-  if (place.totalBytes === undefined) {
-    return { bytes: 0, why: `${place.ids.join(', ')}: its memory is not known` }
+  const name = place.ids.join()
+  const { freeBytes, totalBytes, usedBytes } = place
+  if (totalBytes === undefined) return { bytes: 0, why: `${name}: its memory is not known` }
+  const margin = Math.max(MARGIN_BYTES, MARGIN_SHARE * totalBytes)
+  const watched = one.rivals.gpu.places.get(name)
+  const base = lastSettled(watched)
+  const expected = expectedOn(place, base, one)
+  if (usedBytes === undefined || freeBytes === undefined) {
+    if (expected.allKnown) return { bytes: totalBytes - expected.bytes - margin }
+    return { bytes: 0, why: `${name}: nobody tells how much of its memory is used` }
   }
-  let expected = 0
-  let measuredOnly = false
+  const { why } = expected
+  if (why !== undefined) return { bytes: 0, why }
+  // The readings may be older than the workers, and workers have not taken all that they need when they are ready.
+  const used = Math.max(
+    usedBytes,
+    (watched?.idleBytes ?? 0) + expected.bytes,
+    (base?.usedBytes ?? 0) + expected.newBytes,
+  )
+  return { bytes: usedBytes + freeBytes - used - margin }
+}
+
+/** What the workers of a place, and those on their way, are expected to take. */
+function expectedOn(place: Place, base: Settled | undefined, one: Case) {
+  const { crews, places, rivals, seen } = one
+  const expected: { bytes: number; newBytes: number; allKnown: boolean; why?: string } = {
+    bytes: 0,
+    newBytes: 0,
+    allKnown: true,
+  }
   for (const { description, key } of seen.pools) {
     if (description.state === 'absent') continue
+    const listed = crews.find(crew => crew.key === key)?.workers ?? []
+    const there = listed.filter(worker => isOn(worker, place, places)).length
+    const count = there + comingOf(rivals.memoryOf(key), description.value.workers.length)
+    const added = Math.max(0, count - (base?.counts.get(key) ?? 0))
     const policy = rivals.policyOf(description.value.id.model)
-    const bytes = needOf(key, policy, place.shared, rivals.gpu)
-    const crew = crews.find(each => each.key === key)
-    const there = crew?.workers.filter(worker => isOn(worker, place, places)) ?? []
-    const coming = comingOf(rivals.memoryOf(key), description.value.workers.length)
-    const unsettled = coming > 0 || there.some(({ ready }) => !ready)
-    if (bytes !== undefined) expected += bytes * (there.length + coming)
-    else if (there.length > 0 || coming > 0) {
-      measuredOnly = true
-      if (unsettled) return { bytes: 0, why: `a worker of ${key} is still taking its memory` }
-    }
+    const known = needOf(key, policy, place.shared, rivals.gpu)
+    expected.bytes += count * (known ?? 0)
+    expected.allKnown &&= known !== undefined || count === 0
+    const bytes = known ?? guessOf(key, one)
+    if (bytes !== undefined) expected.newBytes += added * bytes
+    else if (added > 0) expected.why ??= `a worker of ${key} is still taking its memory`
   }
-  const margin = Math.max(MARGIN_BYTES, MARGIN_SHARE * place.totalBytes)
-  const idle = rivals.gpu.places.get(place.ids.join())?.idleBytes ?? 0
-  if (place.usedBytes === undefined || place.freeBytes === undefined) {
-    if (!measuredOnly) return { bytes: place.totalBytes - expected - margin }
-    return { bytes: 0, why: `${place.ids.join(', ')}: nobody tells how much of its memory is used` }
-  }
-  const outstanding = Math.max(0, expected - Math.max(0, place.usedBytes - idle))
-  return { bytes: place.freeBytes - outstanding - margin }
+  return expected
 }
 
 /** Workers that were asked for and are not listed yet. */
