@@ -34,6 +34,7 @@ const usage = `Usage: stoker <command>
   agent    scale the workers of the TorchServe beside it; configured by the variables below
   demo     the agent with an emulated TorchServe under load, in the browser
              --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
+             --gpu a100|mig     the first model runs on an emulated GPU, or on a MIG slice of one
              --port N           port of the page (9790)
   docs     write docs/*.md from the code; --check only compares
   version
@@ -131,10 +132,17 @@ async function agent(
 }
 
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
-  const { torchserve, port } = parse(args, {
+  const { gpu, torchserve, port } = parse(args, {
+    gpu: { type: 'string' },
     torchserve: { type: 'string' },
     port: { type: 'string' },
   })
+  if (gpu !== undefined && gpu !== 'a100' && gpu !== 'mig') {
+    throw new UsageError(`--gpu ${gpu} is neither a100 nor mig`)
+  }
+  if (gpu !== undefined && torchserve !== undefined) {
+    throw new UsageError('--gpu is of the emulated TorchServe, and --torchserve names a real one')
+  }
   if (torchserve !== undefined && !URL.canParse(torchserve)) {
     throw new UsageError(
       `--torchserve ${torchserve} is not a URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
@@ -142,7 +150,7 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
   }
   // Loaded only here: the agent’s memory is the pod’s.
   const { startDemo } = await import('./simulate/demo.ts')
-  const emulated = torchserve === undefined ? await startDemo({ clock }) : undefined
+  const emulated = torchserve === undefined ? await startDemo({ clock, gpu }) : undefined
   try {
     const config = parseConfig({
       ...process.env,

@@ -20,7 +20,7 @@ export interface PoolNow {
   workers: { ready: number; loading: number; dead: number } | null
   /** Where the pool is heading: the need of the hold window within minimum and limit. */
   wanted: number | null
-  /** The most workers it may have now: the least of maximum, knee and ceiling. */
+  /** The most workers it may have now: the least of maximum, knee, ceiling, and what the GPU has room for. */
   limit: number
 }
 
@@ -35,7 +35,9 @@ export function poolsOf(tick: Tick): PoolNow[] {
     const description = seen.get(decision.key)?.description
     const counters = seen.get(decision.key)?.counters
     const fresh = description?.state === 'fresh'
-    const limit = Math.min(inputs.maximum, inputs.knee ?? Infinity, inputs.ceiling ?? Infinity)
+    const { ceiling, fits, knee, maximum } = { ...inputs, fits: inputs.gpu?.fits ?? Infinity }
+    const room = inputs.ready + inputs.loading + fits
+    const limit = Math.min(maximum, knee ?? Infinity, ceiling ?? Infinity, room)
     const need = inputs.held ?? inputs.needed
     return {
       id: identify(decision.pool),

@@ -120,13 +120,11 @@ export function smiListing(cards: readonly Card[]): string {
   return `${lines.join('\n')}\n`
 }
 
-export interface FakeSmi {
-  /** To be searched for programs before anything else. */
-  path: string
+interface FakeSmi {
   show(cards: readonly Card[]): void
 }
 
-/** Puts the program into a folder; it needs sh and cat. */
+/** Puts the program into a folder; it needs /bin/sh and /bin/cat. */
 export function installSmi(folder: string): FakeSmi {
   const write = (name: string, text: string) => {
     writeFileSync(join(folder, `${name}.new`), text)
@@ -135,11 +133,10 @@ export function installSmi(folder: string): FakeSmi {
   mkdirSync(folder, { recursive: true })
   write(
     'nvidia-smi',
-    `#!/bin/sh\ncase "$1" in -L) exec cat '${folder}/listing' ;; *) exec cat '${folder}/query' ;; esac\n`,
+    `#!/bin/sh\ncase "$1" in -L) exec /bin/cat '${folder}/listing' ;; *) exec /bin/cat '${folder}/query' ;; esac\n`,
   )
   chmodSync(join(folder, 'nvidia-smi'), 0o755)
   return {
-    path: folder,
     show(cards) {
       write('listing', smiListing(cards))
       write('query', smiXml(cards))

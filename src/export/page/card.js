@@ -4,7 +4,7 @@
 import { createCharts } from './charts.js'
 import { copy, describe, find, say } from './dom.js'
 import { drawWorkers, tallyWorkers } from './workers.js'
-import { duration, number } from './words.js'
+import { duration, gibibytes, number } from './words.js'
 
 /** @import { Point, PoolState } from '../history.ts' */
 
@@ -75,6 +75,12 @@ function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
     ['Knee', inputs.knee === null ? 'not found' : number(inputs.knee)],
     ['Ceiling', inputs.ceiling === null ? 'not met' : number(inputs.ceiling)],
     ['Limit now', number(limit)],
+    ...(inputs.gpu
+      ? /** @type {[string, string][]} */ ([
+          ['GPU per worker', gibibytes(inputs.gpu.workerBytes)],
+          ['GPU has room for', inputs.gpu.fits === null ? 'not known' : number(inputs.gpu.fits)],
+        ])
+      : []),
   ]
 }
 
