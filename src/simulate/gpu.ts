@@ -13,12 +13,13 @@ const MIB = 1_048_576
 const EVERY_MS = 500
 const a100 = { uuid: 'GPU-513536b6-7d19-9063-b049-1e69664bb298', product: 'NVIDIA A100-SXM4-80GB' }
 
+/** Activity is the share of the latest looks that found work. */
+const LOOKS = 10
 /** Resident on a device that nobody uses. */
 const IDLE_MIB = 12
 
-function cardOf(kind: GpuKind, usedMib: number, busy: number): Card {
+function cardOf(kind: GpuKind, usedMib: number, activity: string): Card {
   if (kind === 'a100') {
-    const activity = `${Math.min(100, 25 * busy)} %`
     return { ...a100, totalMib: 81_920, reservedMib: 869, usedMib, activity, mig: 'Disabled' }
   }
   const slice = (gpuInstance: number, profile: string, totalMib: number, used = IDLE_MIB) => ({
@@ -53,10 +54,13 @@ export function startGpu(
   const folder = mkdtempSync(join(tmpdir(), 'stoker-demo-'))
   const smi = installSmi(folder)
   const stop = new AbortController()
+  let busy: boolean[] = []
   const show = () => {
+    busy = [core.deviceOf(model.device).busy > 0, ...busy].slice(0, LOOKS)
+    const active = busy.filter(Boolean).length / busy.length
     const workers = core.workersReady(model.name)
     const usedMib = IDLE_MIB + Math.round((workers * model.bytes) / MIB)
-    smi.show([cardOf(kind, usedMib, core.deviceOf(model.device).busy)])
+    smi.show([cardOf(kind, usedMib, `${Math.round(100 * active)} %`)])
   }
   const follow = async () => {
     while (!stop.signal.aborted) {

@@ -179,7 +179,9 @@ function expectedOn(place: Place, base: Settled | undefined, one: Case) {
     expected.allKnown &&= known !== undefined || count === 0
     const bytes = known ?? guessOf(key, one)
     if (bytes !== undefined) expected.newBytes += added * bytes
-    else if (added > 0) expected.why ??= `a worker of ${key} is still taking its memory`
+    else if (added > 0) {
+      expected.why ??= `what a worker of ${key} takes on the GPU is still being measured`
+    }
   }
   return expected
 }

@@ -59,10 +59,20 @@ export function toneOf({ action, reason }) {
   if (reason === 'load_failed' || reason === 'dead_worker') return 'trouble'
   if (action) return 'change'
   if (reason === 'refused' || reason === 'stale') return 'off'
-  if (reason.startsWith('at_') || reason === 'cooldown' || reason === 'foreign_change')
-    return 'held'
-  return 'calm'
+  return held.has(reason) ? 'held' : 'calm'
 }
+
+/** @type {ReadonlySet<PoolState['reason']>} */
+const held = new Set([
+  'at_maximum',
+  'at_knee',
+  'at_ceiling',
+  'gpu_full',
+  'gpu_unknown',
+  'cpu_full',
+  'cooldown',
+  'foreign_change',
+])
 
 /** @param {PoolState} pool @returns {[string, string][]} */
 function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
