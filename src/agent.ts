@@ -1,6 +1,5 @@
 import type { Clock } from './clock.ts'
-import type { PoolPolicy } from './config.ts'
-import { decide, wantsFreshLook } from './decide/decide.ts'
+import { decide, wantsFreshLook, watchesPod, type Policies } from './decide/decide.ts'
 import { emptyMemory, type Memory } from './decide/memory.ts'
 import type {
   Action,
@@ -9,29 +8,47 @@ import type {
   Observation,
   Outcome,
   PoolKey,
+  ResizeAction,
+  ResizeDecision,
+  ResizeOutcome,
   Worker,
 } from './model.ts'
 
 /** What the loop needs from the world. */
 export interface Ports {
   clock: Clock
-  policyOf: (model: string) => PoolPolicy
-  /** Looks at TorchServe; never rejects, since what cannot be read is a value of its own. `urgent`: do not rely on an old look. */
-  observe(urgent: boolean): Promise<Omit<Observation, 'outcomes'>>
+  policies: Policies
+  /** Looks; never rejects, since what cannot be read is a value of its own. `urgent`: of whom no old look will do. */
+  observe(urgent: { torchserve: boolean; pod: boolean }): Promise<Seen>
   actuate: {
     start(action: Action, pool: { description: Description; serviceMs: number | null }): void
     outcomes(): Outcome[]
     adopt(key: PoolKey, workers: readonly Worker[]): void
   }
-  record(tick: { seen: Observation; decisions: readonly Decision[]; tookMs: number }): void
+  /** Undefined where the agent does not know its pod. */
+  resize: { start(action: ResizeAction): void; outcome(): ResizeOutcome | undefined } | undefined
+  record(tick: {
+    seen: Observation
+    decisions: readonly Decision[]
+    resize: ResizeDecision | undefined
+    tookMs: number
+  }): void
 }
+
+type Seen = Omit<Observation, 'outcomes' | 'resized'>
 
 /** The program: observe, decide, actuate, record. */
 async function tick(ports: Ports, memory: Memory): Promise<Memory> {
   const startedMs = ports.clock.now()
-  const looked = await ports.observe(wantsFreshLook(memory))
-  const seen = { ...looked, outcomes: ports.actuate.outcomes() }
-  const { decisions, memory: next } = decide(ports.policyOf, memory, seen, ports.clock.now())
+  const urgent = { torchserve: wantsFreshLook(memory), pod: watchesPod(memory) }
+  const looked = await ports.observe(urgent)
+  const outcomes = ports.actuate.outcomes()
+  const seen = { ...looked, outcomes, resized: ports.resize?.outcome() }
+  const {
+    decisions,
+    resize,
+    memory: next,
+  } = decide(ports.policies, memory, seen, ports.clock.now())
 
   const descriptions = new Map<PoolKey, Description>()
   for (const { key, description } of seen.pools) {
@@ -44,7 +61,8 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
     if (action && description)
       ports.actuate.start(action, { description, serviceMs: inputs.serviceMs })
   }
-  ports.record({ seen, decisions, tookMs: ports.clock.now() - startedMs })
+  if (resize?.action) ports.resize?.start(resize.action)
+  ports.record({ seen, decisions, resize, tookMs: ports.clock.now() - startedMs })
   return next
 }
 

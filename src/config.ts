@@ -12,21 +12,75 @@ import {
   variable,
 } from './config/schema.ts'
 import { StokerError } from './errors.ts'
+import { parseBytes } from './quantity.ts'
 
 /** How a model's workers are scaled; the global settings with the model's own over them. */
-export type PoolPolicy = ModelValues
+export interface PoolPolicy extends Omit<ModelValues, 'workerMemory' | 'gpuWorkerMemory'> {
+  /** Bytes of one worker, as declared. */
+  workerMemory: number | undefined
+  /** The same on the GPU. */
+  gpuWorkerMemory: number | undefined
+}
+
+/** What only the user can know of the GPUs. */
+export interface GpuPolicy {
+  count: number | undefined
+  /** Bytes that may be used of each. */
+  memory: number | undefined
+  sharing: AgentValues['gpuSharing']
+}
+
+/** How the memory of the pod may be changed; bytes. */
+export interface MemoryPolicy extends Pick<AgentValues, 'memoryLimit'> {
+  /** Undefined: it is left as it is. */
+  maxMemory: number | undefined
+  minMemory: number | undefined
+  /** The agent is in a pod, and knows which. */
+  inPod: boolean
+}
+
+/** The agent's own pod, and the API server that knows it. */
+interface PodConfig {
+  host: string
+  port: number
+  namespace: string
+  pod: string
+  uid: string
+  container: string
+  tokenFile: string
+  caFile: string
+}
 
 interface Models {
-  models: Readonly<Record<string, Partial<PoolPolicy>>>
+  models: Readonly<Record<string, Partial<ModelValues>>>
 }
 
 const urls = ['managementUrl', 'metricsUrl', 'inferenceUrl'] as const
 type Url = (typeof urls)[number]
 
+const identity = ['podName', 'podNamespace', 'podUid', 'container'] as const
+type Pod =
+  | (typeof identity)[number]
+  | 'dcgmUrl'
+  | 'gpuCount'
+  | 'gpuMemory'
+  | 'gpuSharing'
+  | 'tokenFile'
+  | 'clusterCaFile'
+  | 'maxMemory'
+  | 'minMemory'
+  | 'memoryLimit'
+
 /** The settings of src/config/schema.ts; those that a model may have too are in `defaults`. */
-export interface Config extends Omit<AgentValues, Url | 'dcgmUrl'>, Record<Url, URL>, Models {
-  dcgmUrl: URL | undefined
+export interface Config extends Omit<AgentValues, Url | Pod>, Record<Url, URL> {
   defaults: PoolPolicy
+  models: Readonly<Record<string, Partial<PoolPolicy>>>
+  memory: MemoryPolicy
+  gpu: GpuPolicy
+  /** The dcgm-exporter to ask about the GPUs of the pod. */
+  dcgmUrl: URL | undefined
+  /** Undefined outside a pod, or when the agent was not told which pod it is in. */
+  pod: PodConfig | undefined
 }
 
 export function policyFor(config: Pick<Config, 'defaults' | 'models'>, model: string): PoolPolicy {
@@ -73,9 +127,9 @@ export function parseConfig(env: Record<string, string | undefined>): Config {
   }
   const valid = isValid(values)
   if (!valid) problems.push(...new Set(isValid.errors?.map(violation)))
-  problems.push(...contradictions(values))
+  problems.push(...contradictions(values), ...strangers(values, env))
   if (!valid || problems.length > 0) throw new ConfigError(problems)
-  return assemble(values)
+  return assemble(values, env)
 }
 
 /** A text that is not a plain decimal stays a text, which the schema then refuses. */
@@ -92,28 +146,98 @@ function readModels(name: string, text: string, problems: string[]): unknown {
   return {}
 }
 
-function assemble(values: Values): Config {
+function assemble(values: Values, env: Record<string, string | undefined>): Config {
   const { minWorkers, maxWorkers, maxWaitMs, waitProbability, holdMs, ...others } = values
-  const { gpuWorkerMib, gpuMemoryUnknown, ...rest } = others
+  const { podName, podNamespace, podUid, container, tokenFile, clusterCaFile, ...more } = others
+  const { maxMemory, minMemory, memoryLimit, models, ...most } = more
+  const { gpuCount, gpuMemory, gpuSharing, gpuMemoryUnknown, dcgmUrl, ...rest } = most
+  const pod =
+    podName && podNamespace && podUid && container
+      ? {
+          host: env['KUBERNETES_SERVICE_HOST'] ?? '',
+          port: Number(env['KUBERNETES_SERVICE_PORT'] ?? 443),
+          namespace: podNamespace,
+          pod: podName,
+          uid: podUid,
+          container,
+          tokenFile,
+          caFile: clusterCaFile,
+        }
+      : undefined
   return {
     ...rest,
     managementUrl: new URL(rest.managementUrl),
     metricsUrl: new URL(rest.metricsUrl),
     inferenceUrl: new URL(rest.inferenceUrl),
-    dcgmUrl: rest.dcgmUrl === undefined ? undefined : new URL(rest.dcgmUrl),
+    pod,
+    dcgmUrl: dcgmUrl === undefined ? undefined : new URL(dcgmUrl),
+    gpu: { count: gpuCount, memory: bytes(gpuMemory), sharing: gpuSharing },
+    memory: {
+      memoryLimit,
+      maxMemory: bytes(maxMemory),
+      minMemory: bytes(minMemory),
+      inPod: pod !== undefined,
+    },
     defaults: {
       minWorkers,
       maxWorkers,
       maxWaitMs,
       waitProbability,
       holdMs,
-      gpuWorkerMib,
       gpuMemoryUnknown,
+      workerMemory: bytes(values.workerMemory),
+      gpuWorkerMemory: bytes(values.gpuWorkerMemory),
       decoys: ownProperties.decoys.default,
       scale: ownProperties.scale.default,
     },
+    models: Object.fromEntries(
+      Object.entries(models).map(([model, own]) => [model, ownPolicy(own)]),
+    ),
   }
 }
+
+/** A model's own settings with amounts in bytes; what it does not set stays absent. */
+function ownPolicy({ gpuWorkerMemory, workerMemory, ...own }: Partial<ModelValues>) {
+  return {
+    ...own,
+    ...(workerMemory === undefined ? {} : { workerMemory: bytes(workerMemory) }),
+    ...(gpuWorkerMemory === undefined ? {} : { gpuWorkerMemory: bytes(gpuWorkerMemory) }),
+  }
+}
+
+const bytes = (quantity: string | undefined) =>
+  quantity === undefined ? undefined : parseBytes(quantity)
+
+/** The agent knows its pod wholly or not at all, and changes no memory of a pod that it does not know. */
+function strangers(values: Unchecked, env: Record<string, string | undefined>): string[] {
+  const missing = identity.filter(key => values[key] === undefined).map(variable)
+  const isKnown = missing.length === 0
+  if (!isKnown && missing.length < identity.length) {
+    return [`${missing.join(', ')} must be set, too: together they say which pod the agent is in`]
+  }
+  if (values.dcgmUrl !== undefined && !isKnown) {
+    return [
+      `${variable('dcgmUrl')} needs ${missing.join(', ')}, which say whose rows on its page are ours`,
+    ]
+  }
+  if (values.maxMemory !== undefined && !isKnown) {
+    return [
+      `${variable('maxMemory')}${shown(values.maxMemory, 'quantity')} needs ${missing.join(', ')}, which say whose memory it is`,
+    ]
+  }
+  if (isKnown && !env['KUBERNETES_SERVICE_HOST']) {
+    return [
+      `${variable('podName')} is set, but KUBERNETES_SERVICE_HOST is not, which Kubernetes sets in every pod`,
+    ]
+  }
+  const [least, most] = [bytesOf(values.minMemory), bytesOf(values.maxMemory)]
+  if (least === undefined || most === undefined || least <= most) return []
+  return [
+    `${variable('minMemory')}${shown(values.minMemory, 'quantity')} must not be above ${variable('maxMemory')}${shown(values.maxMemory, 'quantity')}`,
+  ]
+}
+
+const bytesOf = (value: unknown) => (typeof value === 'string' ? parseBytes(value) : undefined)
 
 /** Settings that exclude each other. Values that are wrong by themselves are reported elsewhere. */
 function contradictions(values: Unchecked): string[] {
@@ -125,11 +249,6 @@ function contradictions(values: Unchecked): string[] {
   if (values.caFile !== undefined && urls.every(key => /^http:/i.test(String(values[key])))) {
     const given = urls.map(key => `${variable(key)}${shown(values[key], 'url')}`).join(', ')
     problems.push(`STOKER_CA_FILE is set, so one of these must begin with https://: ${given}`)
-  }
-  if (values.dcgmUrl !== undefined && !(values.podName && values.podNamespace)) {
-    problems.push(
-      'STOKER_DCGM_URL is set, so STOKER_POD_NAME and STOKER_POD_NAMESPACE must say which rows of dcgm-exporter are of this pod',
-    )
   }
   return problems
 }

@@ -4,12 +4,14 @@ import { dirname, join } from 'node:path'
 import { configMarkdown } from './config.ts'
 import { errorTable } from './errors.ts'
 import { metricsMarkdown } from './export/metrics.ts'
+import { injectionMarkdown } from './inject/markdown.ts'
 
 /** Each page's text by its path below the repository's root. */
 export function generatedDocs(): Map<string, string> {
   return new Map([
     ['docs/config.md', configMarkdown()],
     ['docs/errors.md', errorsMarkdown()],
+    ['docs/injection.md', injectionMarkdown()],
     ['docs/metrics.md', metricsMarkdown()],
   ])
 }

@@ -1,4 +1,5 @@
 import { gpuErrors } from './errors/gpu.ts'
+import { kubernetesErrors } from './errors/kubernetes.ts'
 
 /**
  * Every error Stoker can report, in one table. docs/errors.md is made from it.
@@ -85,6 +86,7 @@ export const errorTable = {
     remedy: 'The message says why; the agent looks again and decides anew.',
     retry: true,
   },
+  ...kubernetesErrors,
   ...gpuErrors,
   LISTEN_FAILED: {
     says: 'The agent cannot listen on its address.',

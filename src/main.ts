@@ -1,13 +1,18 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { text as textOf } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { pino } from 'pino'
 import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
 import { actuated } from './actuate/torchserve.ts'
+import { createResizeActuator } from './actuate/resize.ts'
 import { createWorkersActuator } from './actuate/workers.ts'
-import { run } from './agent.ts'
+import { run, type Ports } from './agent.ts'
 import { createDcgm } from './clients/dcgm.ts'
+import { linuxCgroup, type TorchServeCgroup } from './clients/cgroup.ts'
+import { createKubernetes } from './clients/kubernetes.ts'
 import { createNvidiaSmi } from './clients/nvidia-smi.ts'
 import { linuxProcesses, type Processes } from './clients/processes.ts'
 import { createTorchServe } from './clients/torchserve.ts'
@@ -17,14 +22,19 @@ import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
+import { changeFiles } from './inject/command.ts'
+import { optionFlags, readOptions } from './inject/options.ts'
 import { dcgmFinder } from './observe/gpu/dcgm.ts'
-import { createGpuWatch } from './observe/gpu/gpus.ts'
+import { createGpuWatch, type GpuWatch } from './observe/gpu/gpus.ts'
 import { smiFinder } from './observe/gpu/smi.ts'
 import { createHostWatch } from './observe/host.ts'
+import { createPodObserver } from './observe/pod.ts'
 import { createTorchServeObserver } from './observe/torchserve.ts'
 
 const EXIT_USAGE = 64
 const EXIT_FAILED = 1
+/** The API server is asked beside the loop, which does not wait for it for so long. */
+const API_SERVER_MS = 5_000
 /** A worker that is being retired is finished or let go within this time. */
 const SETTLE_MS = 6_000
 
@@ -36,6 +46,12 @@ const usage = `Usage: stoker <command>
              --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
              --gpu a100|mig     the first model runs on an emulated GPU, or on a MIG slice of one
              --port N           port of the page (9790)
+  inject   add the agent to the pods in manifests, YAML or JSON: stoker inject [FILE|-]…
+             --image IMAGE      the agent’s image (stoker:${version()})
+             --pull-policy P    Always, IfNotPresent or Never
+             --set NAME=VALUE   what a pod’s annotation stoker.dev/NAME is when the pod has none; docs/injection.md lists them
+           The manifests go to standard output, the report to standard error. On a fault nothing is written, and the exit code is 1.
+  uninject take the agent out of them again: stoker uninject [FILE|-]…
   docs     write docs/*.md from the code; --check only compares
   version
 `
@@ -44,8 +60,12 @@ const usage = `Usage: stoker <command>
 class UsageError extends Error {}
 
 function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[], options: T) {
+  return parsed({ args, options }).values
+}
+
+function parsed<T extends ParseArgsConfig>(config: T) {
   try {
-    return parseArgs({ args, options }).values
+    return parseArgs(config)
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
@@ -55,19 +75,19 @@ function parse<T extends NonNullable<ParseArgsConfig['options']>>(args: string[]
 interface Host {
   processes: Processes
   openGuard: OpenGuard
+  cgroup: TorchServeCgroup
   /** Where programs are. */
   path: string | undefined
 }
 
 /** The sources that tell of GPUs, in order of trust. */
-function watchGpus(config: Config, { path }: Host) {
-  const { caFile, container, dcgmUrl, podName, podNamespace } = config
+function watchGpus(config: Config, { path }: Host): GpuWatch {
+  const { caFile, dcgmUrl, gpu: policy, pod } = config
   const { LD_LIBRARY_PATH = '' } = process.env
   const env = { ...(path === undefined ? {} : { PATH: path }), LD_LIBRARY_PATH }
   const smi = smiFinder(createNvidiaSmi({ clock, env }), clock)
-  const beside = { config, clock, host: createHostWatch(clock) }
-  if (!dcgmUrl || !podName || !podNamespace) return createGpuWatch({ ...beside, finders: [smi] })
-  const pod = { name: podName, namespace: podNamespace, container }
+  const beside = { policy, clock, host: createHostWatch(clock) }
+  if (!dcgmUrl || !pod) return createGpuWatch({ ...beside, finders: [smi] })
   const dcgm = dcgmFinder(createDcgm({ base: dcgmUrl, caFile, clock }), pod, clock)
   return createGpuWatch({ ...beside, finders: [dcgm, smi] })
 }
@@ -86,14 +106,19 @@ async function agent(
     timeoutMs: config.timeoutMs,
     processes: host.processes,
   })
+  const kubernetes =
+    config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
+  const pod = createPodObserver({ kubernetes, cgroup: host.cgroup, clock })
   const gpus = watchGpus(config, host)
   const policyOf = (model: string) => policyFor(config, model)
+  const advise = config.mode === 'advise'
+  const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
   const actuate = createWorkersActuator({
     ...host,
     torchserve: actuated(torchserve, config),
     clock,
     policyOf,
-    advise: config.mode === 'advise',
+    advise,
   })
   const shown = createExport({
     config,
@@ -108,16 +133,21 @@ async function agent(
     fields: { url, mode: config.mode },
   })
   const report = createReport(write)
-  const ports = {
+  const ports: Ports = {
     clock,
-    policyOf,
-    async observe(urgent: boolean) {
-      const seen = await observer.observe(urgent)
-      const beside = gpus.look(seen.pools)
-      return { ...seen, ...beside, notes: [...seen.notes, ...beside.notes] }
+    policies: { pool: policyOf, memory: config.memory },
+    async observe(urgent) {
+      const [torchserveSeen, podSeen] = await Promise.all([
+        observer.observe(urgent.torchserve),
+        pod.observe(urgent.pod),
+      ])
+      const gpusSeen = gpus.look(torchserveSeen.pools)
+      const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
+      return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes }
     },
     actuate,
-    record(tick: Parameters<typeof shown.record>[0]) {
+    resize,
+    record(tick) {
       report(tick)
       shown.record(tick)
     },
@@ -125,10 +155,11 @@ async function agent(
   await run(ports, config.tickMs, signal, error =>
     write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
   )
-  await Promise.race([actuate.settled(), clock.sleep(SETTLE_MS)])
+  await Promise.race([Promise.all([actuate.settled(), resize?.settled()]), clock.sleep(SETTLE_MS)])
   gpus.close()
   await shown.close()
   await torchserve.close()
+  await kubernetes?.close()
 }
 
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
@@ -182,7 +213,12 @@ function toTerminal({ text }: Line): void {
 }
 
 function linux(): Host {
-  return { processes: linuxProcesses(), openGuard: guardProcess, path: process.env.PATH }
+  return {
+    processes: linuxProcesses(),
+    openGuard: guardProcess,
+    cgroup: linuxCgroup(),
+    path: process.env.PATH,
+  }
 }
 
 function version(): string {
@@ -197,6 +233,21 @@ function docs(args: string[]): void {
   if (stale.length === 0) return
   console.error(`Not what the code says: ${stale.join(', ')}. Run npm run docs.`)
   process.exitCode = EXIT_FAILED
+}
+
+async function manifests(args: string[], takeOut: boolean): Promise<void> {
+  const options = takeOut ? {} : optionFlags
+  const { values, positionals } = parsed({ args, options, allowPositionals: true })
+  const read = readOptions(values, `stoker:${version()}`)
+  if ('problems' in read) throw new UsageError(read.problems.join('.\n'))
+  const streams = {
+    read: (file: string) => (file === '-' ? textOf(process.stdin) : readFile(file, 'utf8')),
+    write: (output: string) => process.stdout.write(output),
+    tell: (line: string) => console.error(line),
+  }
+  const files = positionals.length > 0 ? positionals : ['-']
+  if (!(await changeFiles(files, takeOut ? undefined : read, streams)))
+    process.exitCode = EXIT_FAILED
 }
 
 async function main([command, ...args]: string[]): Promise<void> {
@@ -216,6 +267,9 @@ async function main([command, ...args]: string[]): Promise<void> {
     }
     case 'demo':
       return demo(args, stop.signal)
+    case 'inject':
+    case 'uninject':
+      return manifests(args, command === 'uninject')
     case 'docs':
       return docs(args)
     case 'version':

@@ -2,6 +2,12 @@
  * The nouns every part speaks in. Times are milliseconds since the epoch unless a name says otherwise; sizes are bytes.
  */
 
+import type { GpuInputs, GpuSeen, GpuUse, HostSeen } from './model/gpu.ts'
+import type { PodSeen, ResizeOutcome } from './model/pod.ts'
+
+export type * from './model/gpu.ts'
+export type * from './model/pod.ts'
+
 /** A value with its age. Unknown is not zero, and an old number is not a number. */
 export type Reading<T> =
   | { state: 'fresh'; value: T; atMs: number }
@@ -28,18 +34,20 @@ export interface Worker {
   /** Whether the process is alive; absent where processes cannot be seen. */
   alive: boolean | undefined
   gpu: boolean
+  /** What its process and that one's children use; absent where processes cannot be seen. */
+  use: ProcessUse | undefined
   /** Where it runs and what TorchServe last read of that GPU; absent on the CPU, or where TorchServe cannot read it. */
   gpuUse?: GpuUse | undefined
   /** Resident bytes as TorchServe last knew them: a hint, often stale. Absent while it says 0. */
   memoryBytes: number | undefined
 }
 
-/** What a describe reply says of a worker's GPU: the numbers are of the whole GPU, not of the worker. */
-export interface GpuUse {
-  gpuId: number
-  usedBytes: number | undefined
-  /** From 0 to 1. */
-  activity: number | undefined
+/** What a process tree uses. */
+export interface ProcessUse {
+  /** Memory that is its own: anonymous and shared pages, without those of files. */
+  bytes: number
+  /** Processor time since its start. */
+  cpuMs: number
 }
 
 /** Why a pool must not be scaled: a worker is more than a worker there. */
@@ -79,41 +87,6 @@ export interface Counters {
   predictionMs: number | undefined
 }
 
-/** Who tells of a GPU. `configuration`: nobody does, and only the settings are known. */
-export type GpuSource = 'configuration' | 'dcgm' | 'nvidia_smi' | 'torchserve'
-
-/** Who uses a GPU beside this pod; the first three are the values of the node label `nvidia.com/gpu.sharing-strategy`. */
-type GpuSharing = 'none' | 'time-slicing' | 'mps' | 'strangers'
-
-/** One GPU of TorchServe's container, or one MIG slice of it: a GPU instance, whose compute instances share its memory. */
-export interface GpuSeen {
-  /** The same as long as it exists: `GPU-…`; `GPU-…/9` for GPU instance 9; `gpu0` where only TorchServe tells. */
-  id: string
-  /** The place of the GPU, or of the slice's parent, among those of the container: what TorchServe calls gpuId. */
-  ordinal: number
-  product: string | undefined
-  mig: { gpuInstance: number; profile: string | undefined } | undefined
-  totalBytes: number | undefined
-  usedBytes: number | undefined
-  /** What can still be had; less than total - used, as the driver keeps some for itself. */
-  freeBytes: number | undefined
-  /** The share of time with work on it, from 0 to 1; never known of a slice by nvidia-smi. It is not the share in use. */
-  activity: number | undefined
-  /** Absent: nobody tells. */
-  sharing: GpuSharing | undefined
-  source: GpuSource
-  /** The numbers are no older than this. */
-  atMs: number
-}
-
-/** The machine, whoever uses it. */
-export interface HostSeen {
-  /** Busy part of all CPUs since the reading before, from 0 to 1. */
-  cpuBusy: number
-  memoryTotalBytes: number
-  memoryAvailableBytes: number
-}
-
 export interface PoolSeen {
   key: PoolKey
   description: Reading<Description>
@@ -126,12 +99,15 @@ export interface Observation {
   /** Whether TorchServe's management API could be read; pools keep their last description, stale, when not. */
   torchserve: Reading<{ url: string }>
   pools: readonly PoolSeen[]
+  pod: PodSeen
   /** The GPUs of TorchServe's container; absent where no model uses one, or nobody can tell. */
   gpus: Reading<readonly GpuSeen[]>
   /** Read only where a model uses a GPU. */
   host: Reading<HostSeen>
   /** What became of actions since the last tick. */
   outcomes: readonly Outcome[]
+  /** What became of the resize that was ordered, once it is known. */
+  resized: ResizeOutcome | undefined
   /** Things to tell the user: one sentence with the remedy, by a stable code of errors.ts. */
   notes: readonly Note[]
 }
@@ -172,6 +148,8 @@ export type Reason =
   | 'foreign_change'
   | 'refused'
   | 'cooldown'
+  | 'memory'
+  | 'at_memory'
 
 export type ActionKind = 'grow' | 'shrink' | 'rollback' | 'repair'
 
@@ -209,23 +187,6 @@ export interface Inputs {
   loadMs: number | null
   /** Null for a model that does not run on a GPU. */
   gpu: GpuInputs | null
-}
-
-/** What the gate for GPU memory went by. */
-export interface GpuInputs {
-  /** The GPUs the next worker may land on, by their ids. */
-  landing: readonly string[]
-  /** Free on the fullest of these, less what workers there are still expected to take. */
-  freeBytes: number | null
-  /** What a worker of this pool needs; `guessed` while it is only bounded by what is used. */
-  workerBytes: number | null
-  guessed: boolean
-  /** Workers that still fit; null where the memory is not known. */
-  fits: number | null
-  activity: number | null
-  /** Busy part of the machine's CPUs, from 0 to 1. */
-  cpuBusy: number | null
-  source: GpuSource | null
 }
 
 export interface Decision {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { run, type Ports } from '../src/agent.ts'
 import type { Action, Description, Observation, PoolSeen } from '../src/model.ts'
 import { virtualClock } from '../src/simulate/clock.ts'
-import { policy } from './decide/world.ts'
+import { leftAlone, noGpu, noPod, policy } from './decide/world.ts'
 
 const description: Description = {
   id: { model: 'm', version: '1.0' },
@@ -14,7 +14,17 @@ const description: Description = {
   responseTimeoutMs: 120_000,
   startupTimeoutMs: 120_000,
   maxRetryMs: 300_000,
-  workers: [{ id: '9000', pid: 7, ready: true, alive: true, gpu: false, memoryBytes: undefined }],
+  workers: [
+    {
+      id: '9000',
+      pid: 7,
+      ready: true,
+      alive: true,
+      gpu: false,
+      use: undefined,
+      memoryBytes: undefined,
+    },
+  ],
   pending: 0,
   queueFree: 100,
   refusal: undefined,
@@ -28,20 +38,20 @@ function setUp(observed: (nowMs: number) => PoolSeen[]) {
   const urgent: boolean[] = []
   const ports: Ports = {
     clock,
-    policyOf: () => ({ ...policy, minWorkers: 2 }),
-    observe(isUrgent): Promise<Omit<Observation, 'outcomes'>> {
-      urgent.push(isUrgent)
+    policies: { pool: () => ({ ...policy, minWorkers: 2 }), memory: leftAlone },
+    observe(what): Promise<Omit<Observation, 'outcomes' | 'resized'>> {
+      urgent.push(what.torchserve)
       const atMs = clock.now()
       const torchserve = { state: 'fresh', value: { url: 'http://t' }, atMs } as const
-      const none = { state: 'absent', why: 'no model runs on a GPU' } as const
       const pools = observed(atMs)
-      return Promise.resolve({ atMs, torchserve, pools, gpus: none, host: none, notes: [] })
+      return Promise.resolve({ atMs, torchserve, pools, pod: noPod, ...noGpu, notes: [] })
     },
     actuate: {
       start: action => void started.push(action),
       outcomes: () => [],
       adopt: key => void adopted.push(key),
     },
+    resize: undefined,
     record: tick => void recorded.push(tick),
   }
   return { clock, ports, started, adopted, recorded, urgent }

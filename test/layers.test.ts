@@ -17,15 +17,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   model: [],
   clock: [],
   errors: [],
-  config: ['model', 'errors'],
+  quantity: [],
+  config: ['model', 'errors', 'quantity'],
   decide: ['model', 'types:config'],
-  clients: ['model', 'errors', 'clock', 'types:config'],
+  clients: ['model', 'errors', 'clock', 'quantity', 'types:config'],
   observe: ['model', 'config', 'errors', 'clock', 'clients'],
   actuate: ['model', 'config', 'errors', 'clock', 'clients'],
   export: ['model', 'config', 'errors', 'clock', 'clients'],
   inject: ['model', 'config', 'errors'],
   agent: ['model', 'config', 'errors', 'clock', 'decide'],
-  docs: ['config', 'errors', 'export'],
+  docs: ['config', 'errors', 'export', 'inject'],
 }
 
 /** The part after src/ and before the next slash; empty for other folders. */

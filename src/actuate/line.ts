@@ -6,6 +6,11 @@ export interface Listed {
   pid: number
 }
 
+/** A worker that TorchServe no longer lists but has a thread for: it may go on taking jobs. Its process is not known. */
+export interface Unlisted {
+  id: string
+}
+
 /**
  * The workers' order in TorchServe's line. Idle worker threads stand in line for one lock, the one that has been idle longest
  * first; whoever holds it gets the next job.
@@ -46,14 +51,16 @@ export class Line {
 /** Finds out that a certain job is with none of these workers. */
 export class Alibis {
   readonly #processes: Processes
-  readonly #others: readonly Listed[]
+  readonly #pid: number
+  readonly #others: readonly (Listed | Unlisted)[]
   readonly #before: ReadonlyMap<string, string | undefined>
 
-  /** To be made before the job is sent. */
-  constructor(processes: Processes, others: readonly Listed[]) {
+  /** To be made before the job is sent; `pid` is any worker of the same TorchServe. */
+  constructor(processes: Processes, pid: number, others: readonly (Listed | Unlisted)[]) {
     this.#processes = processes
+    this.#pid = pid
     this.#others = others
-    this.#before = new Map(others.map(({ id, pid }) => [id, processes.thread(id, pid)]))
+    this.#before = new Map(others.map(({ id }) => [id, processes.thread(id, pid)]))
   }
 
   /**
@@ -61,17 +68,16 @@ export class Alibis {
    * wherever it was going, and meanwhile each of these workers was either idle or waiting for a job that it was given before.
    */
   allClear(): boolean {
-    const [first] = this.#others
-    if (!first) return true
-    return standsStill(this.#processes, first.pid, () =>
+    if (this.#others.length === 0) return true
+    return standsStill(this.#processes, this.#pid, () =>
       this.#others.every(other => this.#hasAlibi(other)),
     )
   }
 
-  #hasAlibi({ id, pid }: Listed): boolean {
-    const before = this.#before.get(id)
-    const unmoved = before !== undefined && this.#processes.thread(id, pid) === before
-    return unmoved || this.#processes.look(pid) === 'idle'
+  #hasAlibi(other: Listed | Unlisted): boolean {
+    const before = this.#before.get(other.id)
+    const unmoved = before !== undefined && this.#processes.thread(other.id, this.#pid) === before
+    return unmoved || ('pid' in other && this.#processes.look(other.pid) === 'idle')
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
-import type { Decoy } from '../clients/decoy.ts'
+import type { Decoy, DecoyAnswer } from '../clients/decoy.ts'
 import { asleep, type Processes } from '../clients/processes.ts'
-import { Alibis, Line, standsStill, type Listed } from './line.ts'
+import { Alibis, Line, standsStill, type Listed, type Unlisted } from './line.ts'
 import type { Stoppable } from './stopping.ts'
 
 /** A client's job that reached the stopped worker before the decoy waits no longer than this. */
@@ -9,8 +9,6 @@ const PROOF_MS = 40
 /** How long the victim is waited for to become first in line before a try is made anyway. */
 const TURN_MS = 400
 const LOOK_MS = 1
-/** An own decoy may run the handler as long as a request does; the next try waits for it. */
-const DECOY_MS = 10_000
 
 export interface Retiring {
   clock: Clock
@@ -18,6 +16,8 @@ export interface Retiring {
   /** The last of the list: the one that TorchServe kills next. */
   victim: Listed
   others: readonly Listed[]
+  /** They serve like the others, and only their threads can be seen. */
+  unlisted: readonly Unlisted[]
   worker: Stoppable
   sendDecoy(): Decoy
   /** Jobs that wait in the queue now. */
@@ -80,7 +80,7 @@ type Attempt =
 
 async function attemptOnce(on: Retiring): Promise<Attempt> {
   const { clock, processes, victim, worker } = on
-  const alibis = new Alibis(processes, on.others)
+  const alibis = new Alibis(processes, victim.pid, [...on.others, ...on.unlisted])
   const before = processes.thread(victim.id, victim.pid)
   if (before === undefined || !asleep(before) || processes.look(victim.pid) !== 'idle') {
     return { kind: 'missed', delayedMs: 0 }
@@ -98,8 +98,10 @@ async function attemptOnce(on: Retiring): Promise<Attempt> {
     worker.goOn()
     const delayedMs = clock.now() - stoppedMs
     if (proof.kind === 'changed') return { ...proof, delayedMs }
-    const status = await answered(on, decoy)
-    return status >= 400 ? { kind: 'disliked', status } : { kind: 'missed', delayedMs }
+    const answer = await answered(on, decoy)
+    return answer?.isHandlersError
+      ? { kind: 'disliked', status: answer.status }
+      : { kind: 'missed', delayedMs }
   } finally {
     worker.goOn()
     decoy.close()
@@ -149,9 +151,9 @@ function by<T>(clock: Clock, untilMs: number, promise: Promise<T>): Promise<T | 
   return Promise.race([promise, late])
 }
 
-/** Status of the decoy's answer; 0 when it stays open for too long. */
-async function answered(on: Retiring, decoy: Decoy): Promise<number> {
-  const untilMs = on.clock.now() + DECOY_MS
-  while (decoy.answer === undefined && on.clock.now() < untilMs) await on.clock.sleep(LOOK_MS * 5)
-  return decoy.answer ?? 0
+/** The decoy's answer, which the next try waits for; undefined when it stays open for too long. */
+async function answered(on: Retiring, decoy: Decoy): Promise<DecoyAnswer | undefined> {
+  while (decoy.answer === undefined && on.clock.now() < on.untilMs)
+    await on.clock.sleep(LOOK_MS * 5)
+  return decoy.answer
 }

@@ -68,8 +68,13 @@ async function behindADecoy(
   const { clock, processes, torchserve } = on
   const guard = await on.openGuard(line.victim.pid)
   try {
+    const { victim, others } = line
+    const listed = new Set([victim, ...others].map(({ id }) => id))
     const retired = await retire({
       ...line,
+      unlisted: processes
+        .siblings(victim.id, victim.pid)
+        .flatMap(id => (listed.has(id) ? [] : [{ id }])),
       clock,
       processes,
       worker: stoppable(processes, guard, line.victim.pid),

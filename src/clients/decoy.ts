@@ -14,14 +14,21 @@ interface Queued {
   workers: readonly string[]
 }
 
+/** How a decoy ended. */
+export interface DecoyAnswer {
+  status: number
+  /** The model's handler failed on it. No worker, a worker that died, or a token that expired says nothing of the handler. */
+  isHandlersError: boolean
+}
+
 /**
  * A describe job that stands in the model's queue like a client's request and is missed by nobody.
  * `queued` resolves once it certainly is in the queue, and rejects when it never got there.
- * `answer` is the HTTP status once some worker has answered it; undefined while it is open.
+ * `answer` is there once some worker has answered it; undefined while it is open.
  */
 export interface Decoy {
   queued: Promise<Queued>
-  readonly answer: number | undefined
+  readonly answer: DecoyAnswer | undefined
   close(): void
 }
 
@@ -44,7 +51,7 @@ export function sendDecoy(
     `GET ${path}?customized=true HTTP/1.1\r\n${headers}\r\nGET ${path} HTTP/1.1\r\n${headers}\r\n`,
   )
 
-  let answer: number | undefined
+  let answer: DecoyAnswer | undefined
   const { promise: queued, resolve, reject } = Promise.withResolvers<Queued>()
   queued.catch(() => {})
   const timer = setTimeout(() => fail('no reply in time'), options.timeoutMs)
@@ -63,7 +70,7 @@ export function sendDecoy(
       if (description) {
         clearTimeout(timer)
         resolve(description)
-      } else answer = reply.status
+      } else answer = answerOf(reply)
     }
   })
   socket.on('error', error => fail(error.message))
@@ -99,20 +106,34 @@ function takeReply(bytes: Buffer): { status: number; body: string; length: numbe
   return { status, body: bytes.subarray(end + 4, length).toString(), length }
 }
 
+function answerOf({ status, body }: { status: number; body: string }): DecoyAnswer {
+  const said = objectIn(body)
+  const isHandlersError =
+    status >= 400 &&
+    said['type'] === 'InternalServerException' &&
+    said['message'] !== 'Worker died.'
+  return { status, isHandlersError }
+}
+
 /** Undefined for the decoy's own reply, which carries the handler's metadata. */
 function plainDescription(body: string): Queued | undefined {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(body)
-  } catch {
-    return undefined
-  }
-  const model: unknown = Array.isArray(parsed) ? parsed[0] : undefined
-  if (!isObject(model) || 'customizedMetadata' in model) return undefined
+  const model = objectIn(body)
+  if (!('modelName' in model) || 'customizedMetadata' in model) return undefined
   const queue = model['jobQueueStatus']
   const workers = Array.isArray(model['workers']) ? model['workers'] : []
   return {
     pending: isObject(queue) ? Number(queue['pendingRequests']) : Number.NaN,
     workers: workers.map((worker: unknown) => (isObject(worker) ? String(worker['id']) : '')),
+  }
+}
+
+/** The object, or the first of a list, that a reply's JSON is; empty when it is neither. */
+function objectIn(body: string): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(body)
+    const first: unknown = Array.isArray(parsed) ? parsed[0] : parsed
+    return isObject(first) ? first : {}
+  } catch {
+    return {}
   }
 }

@@ -71,7 +71,8 @@ function isHtml(reply: Reply): boolean {
   return /html/i.test(reply.contentType) || /^\s*</.test(reply.body)
 }
 
-function parse(body: string): unknown {
+/** Undefined when it is not JSON. */
+export function parse(body: string): unknown {
   try {
     return JSON.parse(body)
   } catch {
@@ -84,7 +85,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** A reply, cut short for a message. */
-function quote(body: string): string {
+export function quote(body: string): string {
   const text = body
     .slice(0, 400)
     .replace(/[\s\p{Cc}]+/gu, ' ')

@@ -5,23 +5,7 @@ export const gpuProperties = {
     type: 'string',
     format: 'url',
     description:
-      'The dcgm-exporter of the pod’s own node, as in `http://10.0.0.7:9400`; of its `/metrics` only the rows of this pod are used. When not set, the agent asks `nvidia-smi`, where its container has it.',
-  },
-  podName: {
-    type: 'string',
-    format: 'name',
-    description: 'Name of the pod the agent runs in (downward API, `metadata.name`).',
-  },
-  podNamespace: {
-    type: 'string',
-    format: 'name',
-    description: 'Namespace of the pod the agent runs in (downward API, `metadata.namespace`).',
-  },
-  container: {
-    type: 'string',
-    format: 'name',
-    description:
-      'Name of TorchServe’s container in the pod. When not set, GPUs of all the pod’s containers count as TorchServe’s.',
+      'The dcgm-exporter of the pod’s own node, as in `http://10.0.0.7:9400`; of its `/metrics` only the rows of TorchServe’s container in this pod are used. When not set, the agent asks `nvidia-smi`, where its container has it.',
   },
   gpuCount: {
     type: 'integer',
@@ -30,10 +14,9 @@ export const gpuProperties = {
     description:
       'How many GPUs or MIG slices TorchServe’s container has. When more than these are visible, they are not taken for TorchServe’s. When not set, all that are visible are.',
   },
-  gpuMemoryMib: {
-    type: 'integer',
-    minimum: 1,
-    maximum: 10_000_000,
+  gpuMemory: {
+    type: 'string',
+    format: 'quantity',
     description:
       'The memory TorchServe may use on each of its GPUs or MIG slices. Needed where nobody else tells the total; where somebody does, no more than this is used.',
   },
@@ -47,12 +30,11 @@ export const gpuProperties = {
 
 /** Those that a model may have of its own. */
 export const gpuPoolProperties = {
-  gpuWorkerMib: {
-    type: 'integer',
-    minimum: 1,
-    maximum: 10_000_000,
+  gpuWorkerMemory: {
+    type: 'string',
+    format: 'quantity',
     description:
-      'The GPU memory one worker needs at its most. When not set, the agent learns it from what it sees.',
+      'The GPU memory one worker needs at its most, where that is known beforehand. The agent learns it from what it sees; the larger of both counts. On a GPU that others share it cannot be learnt.',
   },
   gpuMemoryUnknown: {
     enum: ['hold', 'grow'],

@@ -5,6 +5,7 @@
  */
 import { isIP } from 'node:net'
 import type { XStatic } from 'typebox/schema'
+import { parseBytes } from '../quantity.ts'
 import { gpuPoolProperties, gpuProperties } from './gpu.ts'
 
 const agentProperties = {
@@ -73,6 +74,53 @@ const agentProperties = {
     description:
       'The longest that one call to TorchServe may take, from connecting to the last byte.',
   },
+  podName: {
+    type: 'string',
+    format: 'name',
+    description:
+      'Name of the agent’s own pod. With the next three it lets the agent change the memory of the TorchServe container; the webhook sets all four.',
+  },
+  podNamespace: { type: 'string', format: 'name', description: 'Namespace of that pod.' },
+  podUid: {
+    type: 'string',
+    format: 'name',
+    description: 'Uid of that pod, so that another one of the same name is never changed.',
+  },
+  container: {
+    type: 'string',
+    format: 'name',
+    description: 'Name of the container in that pod which TorchServe runs in.',
+  },
+  tokenFile: {
+    type: 'string',
+    format: 'path',
+    default: '/var/run/secrets/kubernetes.io/serviceaccount/token',
+    description: 'The pod’s service account token. It needs the right to patch `pods/resize`.',
+  },
+  clusterCaFile: {
+    type: 'string',
+    format: 'path',
+    default: '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt',
+    description: 'PEM file with the CA of the Kubernetes API server.',
+  },
+  maxMemory: {
+    type: 'string',
+    format: 'quantity',
+    description:
+      'The most memory the TorchServe container may be given, request and limit. When not set, its memory is left as it is, and workers scale within it.',
+  },
+  minMemory: {
+    type: 'string',
+    format: 'quantity',
+    description:
+      'The least memory the container keeps asking for. When not set, it asks for what its workers need.',
+  },
+  memoryLimit: {
+    enum: ['follow', 'keep'],
+    default: 'follow',
+    description:
+      'In a pod of QoS class Burstable: whether the limit follows the request at the distance it had, or stays and is only raised where workers need more.',
+  },
   ...gpuProperties,
   logLevel: {
     enum: ['debug', 'info', 'warn', 'error'],
@@ -119,6 +167,12 @@ export const poolProperties = {
     default: 60_000,
     description:
       'How long demand must have been lower before a worker goes. The agent waits at least 20 times as long as the model takes to load.',
+  },
+  workerMemory: {
+    type: 'string',
+    format: 'quantity',
+    description:
+      'What one worker needs in memory, where that cannot be seen yet. What workers are seen to hold after their first requests counts instead as soon as it is known.',
   },
   ...gpuPoolProperties,
 } as const
@@ -199,8 +253,12 @@ export const formats = {
     validate: (text: string) => isIP(text) > 0 || /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i.test(text),
   },
   name: {
-    says: 'a name as Kubernetes has them: small letters, digits, - and .',
-    validate: (text: string) => /^[a-z\d]([a-z\d.-]{0,251}[a-z\d])?$/.test(text),
+    says: 'a Kubernetes name: letters, digits, dots and dashes',
+    validate: (text: string) => /^[a-z\d]([a-z\d.-]{0,251}[a-z\d])?$/i.test(text),
+  },
+  quantity: {
+    says: 'an amount of memory, as 512Mi or 2Gi',
+    validate: (text: string) => (parseBytes(text) ?? 0) > 0,
   },
   path: {
     says: 'the path of a file, not its contents, without white space around it',
@@ -215,7 +273,7 @@ export function allowed(key: string, property: Partial<Property>): string {
   if (property.enum) return oneOf.format(property.enum)
   if (property.format) return formats[property.format].says
   const { type, minimum, maximum, exclusiveMinimum, exclusiveMaximum } = property
-  const unit = key.endsWith('Ms') ? ' of milliseconds' : key.endsWith('Mib') ? ' of MiB' : ''
+  const unit = key.endsWith('Ms') ? ' of milliseconds' : ''
   if (type === 'integer') return `a whole number${unit} from ${minimum} to ${maximum}`
   if (type === 'number') return `a number above ${exclusiveMinimum} and below ${exclusiveMaximum}`
   return type === 'boolean' ? 'true or false' : 'a JSON object'

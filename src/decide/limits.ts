@@ -1,6 +1,6 @@
-/** A worker count that was learned not to be exceeded, and for how long; each repetition doubles the time. */
+/** An amount (of workers, of bytes) that was learned not to be exceeded, and for how long; each repetition doubles the time. */
 export interface Limit {
-  workers: number
+  most: number
   untilMs: number
   lastsMs: number
   why: string
@@ -12,13 +12,13 @@ const LONGEST_MS = 2 * 60 * 60_000
 /** Learns a limit; within twice the time of the last one it counts as a repetition. */
 export function learnLimit(
   previous: Limit | undefined,
-  workers: number,
+  most: number,
   why: string,
   nowMs: number,
 ): Limit {
   const repeated = previous !== undefined && nowMs - previous.untilMs < previous.lastsMs
   const lastsMs = repeated ? Math.min(previous.lastsMs * 2, LONGEST_MS) : FIRST_MS
-  return { workers, why, lastsMs, untilMs: nowMs + lastsMs }
+  return { most, why, lastsMs, untilMs: nowMs + lastsMs }
 }
 
 export function active(limit: Limit | undefined, nowMs: number): Limit | undefined {

@@ -87,11 +87,11 @@ function blocked(
     return hold(
       view,
       'at_ceiling',
-      `${count(needed)} needed, but the last attempt at more than ${ceiling?.workers} failed (${ceiling?.why}); next in ${again}.`,
+      `${count(needed)} needed, but the last attempt at more than ${ceiling?.most} failed (${ceiling?.why}); next in ${again}.`,
     )
   }
   const knee = active(memory.knee, nowMs)
-  if (knee && listed > knee.workers) return undefined
+  if (knee && listed > knee.most) return undefined
   return hold(
     view,
     'at_knee',
@@ -103,7 +103,7 @@ export const down: Rule = view => {
   const { census, held, holdMs, listed, memory, nowMs, policy } = view
   const live = listed - census.dead.size
   const knee = active(memory.knee, nowMs)
-  if (knee && live > Math.max(knee.workers, policy.minWorkers)) {
+  if (knee && live > Math.max(knee.most, policy.minWorkers)) {
     return shrink(view, 'knee', capitalised(knee.why))
   }
   if (held === undefined || live <= policy.minWorkers) return undefined

@@ -1,8 +1,10 @@
 import type { Action, PoolKey } from '../model.ts'
+import { noCost, type Cost } from './cost.ts'
 import { noGpuMemory, type GpuMemory } from './gpu/learn.ts'
 import { noDemand, type Baseline, type Demand } from './demand.ts'
 import type { Trial } from './knee.ts'
 import type { Limit } from './limits.ts'
+import { newPod, type PodMemory } from './pod.ts'
 import { emptyWindow, type MaxWindow } from './window.ts'
 
 /** What is remembered of one worker between describes. */
@@ -30,6 +32,7 @@ export interface Change {
 export interface PoolMemory {
   firstSeenMs: number
   demand: Demand
+  cost: Cost
   window: MaxWindow
   workers: ReadonlyMap<string, WorkerTrack>
   /** How long a worker takes from the command to READY; milliseconds. */
@@ -61,15 +64,17 @@ export interface PoolMemory {
 
 export interface Memory {
   pools: ReadonlyMap<PoolKey, PoolMemory>
+  pod: PodMemory
   gpu: GpuMemory
 }
 
-export const emptyMemory: Memory = { pools: new Map(), gpu: noGpuMemory }
+export const emptyMemory: Memory = { pools: new Map(), pod: newPod, gpu: noGpuMemory }
 
 export function newPool(nowMs: number): PoolMemory {
   return {
     firstSeenMs: nowMs,
     demand: noDemand,
+    cost: noCost,
     window: emptyWindow,
     workers: new Map(),
     loadMs: undefined,

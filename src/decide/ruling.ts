@@ -56,6 +56,20 @@ export function change(
   }
 }
 
+/** The same with a growth to fewer workers. */
+export function lessened(ruling: Ruling, to: number): Ruling {
+  const { action, memory } = ruling
+  if (!action || !memory.change || action.to === to) return ruling
+  const less = { ...action, to }
+  const because = `${ruling.because} For now ${to}, as many as there is memory for.`
+  return {
+    ...ruling,
+    because,
+    action: less,
+    memory: { ...memory, change: { ...memory.change, action: less } },
+  }
+}
+
 /** Takes the last worker away, not too soon after the one before. */
 export function shrink(view: View, reason: Reason, why: string): Ruling {
   const { listed, memory, nowMs } = view

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts'
 import type { ActionKind, Outcome, PoolId, PoolKey, Sureness } from '../model.ts'
 import { metricTable } from './metric-table.ts'
 import type { MetricRow, Shown, Totals } from './metric-table.ts'
-import { reasons } from './reasons.ts'
+import { reasons, resizeReasons } from './reasons.ts'
 import { identify, poolsOf } from './tick.ts'
 import type { Tick } from './tick.ts'
 
@@ -119,11 +119,11 @@ export function metricsMarkdown(): string {
     labels.map(code).join(', ') || '–',
     help,
   ])
-  const meanings = Object.entries(reasons).map(([reason, { label, meaning }]) => [
-    code(reason),
-    label,
-    meaning,
-  ])
+  const meanings = (of: typeof reasons | typeof resizeReasons) =>
+    table(
+      ['Reason', 'On the page', 'Meaning'],
+      Object.entries(of).map(([reason, { label, meaning }]) => [code(reason), label, meaning]),
+    )
   return [
     '# Metrics',
     'The agent serves these at `/metrics`, in the text format of Prometheus. This page is made from the table in `src/export/metric-table.ts`.',
@@ -131,7 +131,9 @@ export function metricsMarkdown(): string {
     table(['Name', 'Type', 'Unit', 'Labels', 'Meaning'], rows),
     '## Reasons',
     'The values of the label `reason`, and of `reason` in `/decisions`.',
-    table(['Reason', 'On the page', 'Meaning'], meanings),
+    meanings(reasons),
+    'Those of the pod’s memory:',
+    meanings(resizeReasons),
   ]
     .join('\n\n')
     .concat('\n')

@@ -1,4 +1,4 @@
-import type { Reason } from '../model.ts'
+import type { Reason, ResizeReason } from '../model.ts'
 
 /** A few words and one sentence for every reason: the page, `/decisions` and docs/metrics.md use the same. */
 export const reasons: Readonly<Record<Reason, { label: string; meaning: string }>> = {
@@ -84,8 +84,54 @@ export const reasons: Readonly<Record<Reason, { label: string; meaning: string }
     label: 'Not scaled',
     meaning: 'Changing the worker count would be wrong for this model.',
   },
+  memory: {
+    label: 'Making room',
+    meaning: 'The pod’s memory is raised first; the workers start once the kubelet has set it.',
+  },
+  at_memory: {
+    label: 'No more memory',
+    meaning: 'More workers are needed, but the pod may not have the memory for them.',
+  },
   cooldown: {
     label: 'Cooling down',
     meaning: 'The last change was a moment ago or failed; the next one waits.',
   },
+}
+
+/** The same for the pod’s memory. */
+export const resizeReasons: Readonly<Record<ResizeReason, { label: string; meaning: string }>> = {
+  more_workers: { label: 'Raising', meaning: 'Workers that are asked for need more memory.' },
+  fewer_workers: { label: 'Lowering', meaning: 'Workers have gone; their memory is given back.' },
+  taken_back: {
+    label: 'Taken back',
+    meaning: 'The wish was refused; it is withdrawn, so that it blocks nobody.',
+  },
+  healing: {
+    label: 'Healing',
+    meaning: 'The container restarted around a change, and the pod may have kept the old amount.',
+  },
+  fits: { label: 'Fits', meaning: 'The pod asks for what its workers need.' },
+  confirming: {
+    label: 'Confirming',
+    meaning: 'A change was sent; it counts once the kubelet has set it.',
+  },
+  memory_unknown: {
+    label: 'Not known yet',
+    meaning: 'What a worker needs has not been seen and is not declared.',
+  },
+  memory_stale: { label: 'No fresh data', meaning: 'The API server cannot be asked.' },
+  not_running: {
+    label: 'Not running',
+    meaning: 'The container is down or the pod is being deleted; nothing is changed meanwhile.',
+  },
+  unsupported: {
+    label: 'Fixed',
+    meaning: 'This pod’s memory cannot be changed; workers scale within it.',
+  },
+  limited: {
+    label: 'Limited',
+    meaning: 'More is needed than the cap, the node or a quota allows.',
+  },
+  peer: { label: 'Left to another', meaning: 'Someone else sets this pod’s memory.' },
+  paused: { label: 'Pausing', meaning: 'The last change failed; it is tried again.' },
 }

@@ -1,9 +1,10 @@
-import type { Decision, Observation, PoolId } from '../model.ts'
+import type { Decision, Observation, PoolId, ResizeDecision } from '../model.ts'
 
 /** What one pass of the loop saw and decided, and how long it took. */
 export interface Tick {
   seen: Observation
   decisions: readonly Decision[]
+  resize: ResizeDecision | undefined
   tookMs: number
 }
 

@@ -51,6 +51,7 @@ function readWorker(fields: Fields): Worker {
     pid: pid > 0 ? pid : undefined,
     ready: fields.text('status') === 'READY',
     alive: undefined,
+    use: undefined,
     gpu: fields.flag('gpu'),
     gpuUse: readGpuUsage(fields.text('gpuUsage', '')),
     memoryBytes: memory > 0 ? memory : undefined,

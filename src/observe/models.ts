@@ -4,7 +4,7 @@ import type { TorchServe } from '../clients/torchserve.ts'
 import type { Clock } from '../clock.ts'
 import { StokerError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Description } from '../model.ts'
+import type { Description, Worker } from '../model.ts'
 import { readDescriptions } from './describe.ts'
 
 /** Requests counted since TorchServe started, by model. */
@@ -68,7 +68,7 @@ const stopping = new Set<ErrorCode>([
 export interface ModelWatchOptions {
   torchserve: Pick<TorchServe, 'listModels' | 'describe' | 'describeDefault' | 'url'>
   /** Tells whether workers are alive; absent: unknown. */
-  processes: Pick<Processes, 'isWorker'> | undefined
+  processes: Pick<Processes, 'isWorker' | 'use'> | undefined
   clock: Clock
   /** After this nothing more is asked in a look, so it takes at most this and one call. */
   timeoutMs: number
@@ -200,9 +200,10 @@ export class ModelWatch {
     return found.length !== known?.descriptions.length || !found.some(isVersion(defaultVersion))
   }
 
-  #live<T extends { pid: number | undefined }>(worker: T): T & { alive: boolean | undefined } {
-    const alive = worker.pid === undefined ? undefined : this.#processes?.isWorker(worker.pid)
-    return { ...worker, alive }
+  #live(worker: Worker): Worker {
+    if (worker.pid === undefined) return worker
+    const alive = this.#processes?.isWorker(worker.pid)
+    return { ...worker, alive, use: alive ? this.#processes?.use(worker.pid) : undefined }
   }
 }
 

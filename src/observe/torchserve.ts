@@ -17,7 +17,7 @@ export interface TorchServeObserverOptions {
     'metrics' | 'listModels' | 'describe' | 'describeDefault' | 'ping' | 'url'
   >
   /** Tells whether workers are alive; absent where processes cannot be seen. */
-  processes?: Pick<Processes, 'isWorker'>
+  processes?: Pick<Processes, 'isWorker' | 'use'>
   clock: Clock
   /** The limit of one call; a look takes at most twice as long. */
   timeoutMs: number

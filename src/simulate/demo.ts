@@ -1,5 +1,6 @@
 /** The demo's world: an emulated TorchServe with two models, and users whose numbers rise, step, burst and go. */
 import type { OpenGuard } from '../actuate/stopping.ts'
+import type { TorchServeCgroup } from '../clients/cgroup.ts'
 import type { Processes } from '../clients/processes.ts'
 import type { Clock } from '../clock.ts'
 import { startGpu, type GpuKind } from './gpu.ts'
@@ -46,7 +47,12 @@ const locked: Rate = phases(
 export interface Demo {
   /** The agent's settings for this world. */
   env: Record<string, string>
-  host: { processes: Processes; openGuard: OpenGuard; path: string | undefined }
+  host: {
+    processes: Processes
+    openGuard: OpenGuard
+    cgroup: TorchServeCgroup
+    path: string | undefined
+  }
   close(): Promise<void>
 }
 
@@ -95,6 +101,7 @@ export async function startDemo(options: {
     },
     host: {
       processes: emulation.processes,
+      cgroup: { memory: () => ({ why: 'the demo has no container' }) },
       // The emulated workers die with the agent.
       openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),
       path: gpu?.folder,

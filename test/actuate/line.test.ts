@@ -14,6 +14,8 @@ function seen() {
     look: () => state.doing,
     thread: () => `31:${state.thread}`,
     still: () => state.still(),
+    siblings: () => [],
+    use: () => undefined,
     isWorker: () => true,
     signal: () => true,
   }
@@ -23,7 +25,7 @@ function seen() {
 t.test('a worker whose thread has not moved took nothing, whatever it is doing', async t => {
   const { state, processes } = seen()
   state.doing = 'busy'
-  const alibis = new Alibis(processes, [worker])
+  const alibis = new Alibis(processes, worker.pid, [worker])
   t.equal(alibis.allClear(), true)
   state.thread = 'S2'
   t.equal(alibis.allClear(), false)
@@ -31,7 +33,7 @@ t.test('a worker whose thread has not moved took nothing, whatever it is doing',
 
 t.test('one whose thread has moved must be idle', async t => {
   const { state, processes } = seen()
-  const alibis = new Alibis(processes, [worker])
+  const alibis = new Alibis(processes, worker.pid, [worker])
   state.thread = 'S2'
   t.equal(alibis.allClear(), true)
   for (state.doing of ['busy', 'stopped', 'gone', 'hidden'] as const) {
@@ -41,13 +43,21 @@ t.test('one whose thread has moved must be idle', async t => {
 
 t.test('nothing is told while TorchServe moves: the job may be on its way', async t => {
   const { state, processes } = seen()
-  const alibis = new Alibis(processes, [worker])
+  const alibis = new Alibis(processes, worker.pid, [worker])
   state.still = () => undefined
   t.equal(alibis.allClear(), false)
   let moves = 0
   state.still = () => `31:S${moves++}`
   t.equal(alibis.allClear(), false, 'it moved while the worker was looked at')
-  t.equal(new Alibis(processes, []).allClear(), true, 'nobody else could have it')
+  t.equal(new Alibis(processes, worker.pid, []).allClear(), true, 'nobody else could have it')
+})
+
+t.test('one whose process is not known must not have moved', async t => {
+  const { state, processes } = seen()
+  const alibis = new Alibis(processes, worker.pid, [{ id: '9009' }])
+  t.equal(alibis.allClear(), true)
+  state.thread = 'S2'
+  t.equal(alibis.allClear(), false)
 })
 
 t.test('first in line is who has been idle longest', async t => {

@@ -92,6 +92,8 @@ function watching(real: Processes, note: (pid: number, signal: string) => void):
   return {
     look: pid => real.look(pid),
     thread: (id, pid) => real.thread(id, pid),
+    siblings: (id, pid) => real.siblings(id, pid),
+    use: pid => real.use(pid),
     still: pid => real.still(pid),
     isWorker: pid => real.isWorker(pid),
     signal(pid, signal) {

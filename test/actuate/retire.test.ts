@@ -1,6 +1,6 @@
 import t from 'tap'
 import { retire, type Retiring } from '../../src/actuate/retire.ts'
-import type { Decoy } from '../../src/clients/decoy.ts'
+import type { Decoy, DecoyAnswer } from '../../src/clients/decoy.ts'
 import type { Doing } from '../../src/clients/processes.ts'
 import { virtualClock } from '../../src/simulate/clock.ts'
 
@@ -19,7 +19,8 @@ function setUp(
     /** How long TorchServe takes to tell its queue. */
     pendingMs?: number
     still?: () => string | undefined
-    answer?: () => number | undefined
+    answer?: () => DecoyAnswer | undefined
+    unlisted?: readonly { id: string }[]
     /** How long TorchServe takes to say that the decoy is queued. */
     queuedAfterMs?: number
   } = {},
@@ -31,10 +32,13 @@ function setUp(
     clock,
     victim,
     others: [{ id: '1', pid: 10 }],
+    unlisted: what.unlisted ?? [],
     processes: {
       look: pid => (pid === victim.pid ? (what.looks?.() ?? 'idle') : (what.others ?? 'idle')),
       thread: id => (id !== victim.id && what.thread ? what.thread() : `${id}:S1`),
       still: () => (what.still ? what.still() : 'all asleep'),
+      siblings: () => [],
+      use: () => undefined,
       isWorker: () => true,
       signal: () => true,
     },
@@ -126,6 +130,15 @@ t.test('a client’s job may be on the stopped worker: it goes on within 50 ms',
   }
 })
 
+t.test('an unlisted worker that moved may have taken the decoy', async t => {
+  let moved = 0
+  const moving = { unlisted: [{ id: '9' }], thread: () => `9:S${moved++}` }
+  const { state, ended } = setUp(moving)
+  t.match((await ended(30_000)).result, { kind: 'abandoned', why: /no moment/ })
+  t.ok(state.stops > 0)
+  t.match(state, { removed: 0, stopped: false })
+})
+
 t.test('an answer that is on its way to us when all look innocent is waited for', async t => {
   let looks = 0
   let readMs = Infinity
@@ -135,7 +148,7 @@ t.test('an answer that is on its way to us when all look innocent is waited for'
       if (++looks === 4) readMs = clock.now() + 0.5
       return 'all asleep'
     },
-    answer: () => (clock.now() >= readMs ? 200 : undefined),
+    answer: () => (clock.now() >= readMs ? { status: 200, isHandlersError: false } : undefined),
   })
   await ended(3)
   t.ok(looks >= 4)

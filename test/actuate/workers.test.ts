@@ -78,6 +78,8 @@ t.test('without sight of the processes only a gap will do', async t => {
   const processes = () => ({
     look: () => 'hidden' as const,
     thread: () => undefined,
+    siblings: () => [],
+    use: () => undefined,
     still: () => undefined,
     isWorker: () => undefined,
     signal: () => false,

@@ -33,15 +33,23 @@ t.test('it says that it is queued, and later how it was answered', async t => {
   const { pending, workers } = await decoy.queued
   t.equal(workers.length, 2)
   t.ok(pending <= 1)
-  t.ok(await until(() => decoy.answer === 200))
+  t.ok(await until(() => decoy.answer !== undefined))
+  t.same(decoy.answer, { status: 200, isHandlersError: false })
   decoy.close()
 })
 
-t.test('a handler that fails answers with an error', async t => {
-  const { url } = await emulated(t, { describe: 'error' })
-  const decoy = sendDecoy(url, pool, options)
-  t.ok(await until(() => (decoy.answer ?? 0) >= 400))
+t.test('a handler that fails is told from a model without workers', async t => {
+  const failing = await emulated(t, { describe: 'error' })
+  const decoy = sendDecoy(failing.url, pool, options)
+  t.ok(await until(() => decoy.answer !== undefined))
+  t.match(decoy.answer, { status: 503, isHandlersError: true })
   decoy.close()
+  const idle = await emulated(t)
+  await idle.emulation.core.scale(pool, 0, 0)
+  const nobody = sendDecoy(idle.url, pool, options)
+  t.ok(await until(() => nobody.answer !== undefined))
+  t.match(nobody.answer, { status: 503, isHandlersError: false })
+  nobody.close()
 })
 
 t.test('a decoy that never gets there is told', async t => {

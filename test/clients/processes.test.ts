@@ -64,6 +64,33 @@ t.test("the text of a worker's threads changes only when they move", async t => 
   t.equal(processes.thread('9000', 99), undefined)
 })
 
+t.test('all workers of a model that TorchServe has threads for', async t => {
+  const { root, write, worker } = fakeProc(t)
+  worker('S', 'unix_stream_read_generic')
+  const names = ['W-9000-resnet_1', 'W-9001-resnet_1', 'W-10000-resnet_', 'W-9002-bert_1.0', 'main']
+  names.forEach((name, index) => write(`10/task/${11 + index}/comm`, `${name}\n`))
+  const { siblings } = linuxProcesses(root)
+  t.same(siblings('9000', 20).toSorted(), ['10000', '9000', '9001'])
+  t.same(siblings('9002', 20), ['9002'])
+  t.same(siblings('9999', 20), [])
+})
+
+t.test('what a worker uses, its children included and file pages not', async t => {
+  const { root, write } = fakeProc(t)
+  const process = (pid: number, anonKb: number, ticks: number, children = '') => {
+    const status = `Name:\tpython\nVmRSS:\t999999 kB\nRssAnon:\t${anonKb} kB\nRssFile:\t77 kB\nRssShmem:\t24 kB\n`
+    write(`${pid}/status`, status)
+    write(`${pid}/stat`, `${pid} (py) thon) S 10 1 1 0 -1 4 1 0 0 0 ${ticks} 5 0 0 20 0 1 0 9 9 9`)
+    write(`${pid}/task/${pid}/children`, children)
+  }
+  process(20, 1000, 100, '21 22 ')
+  process(21, 500, 10, '23 ')
+  process(23, 100, 0)
+  const { use } = linuxProcesses(root)
+  t.same(use(20), { bytes: (1000 + 500 + 100 + 3 * 24) * 1024, cpuMs: 10 * (110 + 3 * 5) })
+  t.equal(use(99), undefined)
+})
+
 t.test('whether it is a worker is known only once one was seen', async t => {
   const { root, write } = fakeProc(t)
   write('30/cmdline', 'nginx\0')

@@ -1,4 +1,4 @@
-import type { PoolPolicy } from '../../src/config.ts'
+import type { MemoryPolicy, PoolPolicy } from '../../src/config.ts'
 import { decide } from '../../src/decide/decide.ts'
 import { emptyMemory, type Memory } from '../../src/decide/memory.ts'
 import type {
@@ -7,9 +7,13 @@ import type {
   Decision,
   Description,
   Outcome,
+  PodSeen,
   Reading,
+  ResizeDecision,
+  ResizeOutcome,
   Worker,
 } from '../../src/model.ts'
+import { type Container, MIB } from './container.ts'
 
 export const policy: PoolPolicy = {
   minWorkers: 1,
@@ -17,10 +21,27 @@ export const policy: PoolPolicy = {
   maxWaitMs: undefined,
   waitProbability: 0.02,
   holdMs: 60_000,
-  gpuWorkerMib: undefined,
+  workerMemory: undefined,
+  gpuWorkerMemory: undefined,
   gpuMemoryUnknown: 'hold',
   decoys: 'auto',
   scale: true,
+}
+
+/** Outside a pod: nothing is seen of its memory, and nothing of it changed. */
+export const noPod: PodSeen = {
+  state: { state: 'absent', why: 'not in a pod' },
+  memory: { state: 'absent', why: 'not in a pod' },
+}
+
+const unused = { state: 'absent', why: 'no model runs on a GPU' } as const
+export const noGpu = { gpus: unused, host: unused }
+
+export const leftAlone: MemoryPolicy = {
+  maxMemory: undefined,
+  minMemory: undefined,
+  memoryLimit: 'follow',
+  inPod: false,
 }
 
 interface Simulated {
@@ -46,6 +67,16 @@ export class World {
   /** Service time with so many busy workers. */
   serviceMs: (busy: number) => number = () => 100
   policy = policy
+  /** Undefined: not in a pod. */
+  container: Container | undefined
+  memoryPolicy = leftAlone
+  usesVisible = true
+  /** What one worker holds once it is ready. */
+  workerMib = 100
+  resizes: ResizeDecision[] = []
+  /** Changes of memory, as `second:request/limit reason`, in MiB. */
+  readonly memoryStory: string[] = []
+  #resized: ResizeOutcome | undefined
   readable = true
   metricsReadable = true
   shrinks: Outcome['kind'] = 'removed'
@@ -68,6 +99,12 @@ export class World {
 
   get second(): number {
     return (this.nowMs - this.#startMs) / 1000
+  }
+
+  get lastResize(): ResizeDecision {
+    const last = this.resizes.at(-1)
+    if (!last) throw new Error('nothing was decided about memory yet')
+    return last
   }
 
   get last(): Decision {
@@ -121,8 +158,11 @@ export class World {
 
   #decide(): void {
     const outcomes = this.#outcomes.splice(0)
-    const { decisions, memory } = decide(
-      () => this.policy,
+    const resized = this.#resized
+    this.#resized = undefined
+    this.container?.sync(this.nowMs, this.ready * this.workerMib * MIB)
+    const { decisions, memory, resize } = decide(
+      { pool: () => this.policy, memory: this.memoryPolicy },
       this.memory,
       {
         atMs: this.nowMs,
@@ -130,20 +170,34 @@ export class World {
           ? { state: 'fresh', value: { url: 'http://127.0.0.1:8081' }, atMs: this.nowMs }
           : { state: 'absent', why: 'refused' },
         pools: [{ key: 'm', description: this.#description(), counters: this.#counters() }],
-        gpus: { state: 'absent', why: 'no model runs on a GPU' },
-        host: { state: 'absent', why: 'no model runs on a GPU' },
+        pod: this.container?.seen(this.nowMs) ?? noPod,
+        ...noGpu,
         outcomes,
+        resized,
         notes: [],
       },
       this.nowMs,
     )
     this.memory = memory
     this.decisions.push(...decisions)
+    this.#resize(resize)
     for (const { action, reason } of decisions) {
       if (!action) continue
       this.story.push(`${this.second}:${action.from}→${action.to} ${reason}`)
       this.#outcomes.push(this.#act(action))
     }
+  }
+
+  #resize(decision: ResizeDecision | undefined): void {
+    if (!decision) return
+    this.resizes.push(decision)
+    if (!decision.action || !this.container) return
+    const { requestBytes, limitBytes } = decision.action.to
+    const inMib = (bytes: number | undefined) => (bytes === undefined ? '-' : bytes / MIB)
+    this.memoryStory.push(
+      `${this.second}:${inMib(requestBytes)}/${inMib(limitBytes)} ${decision.reason}`,
+    )
+    this.#resized = this.container.patch(decision.action, this.nowMs)
   }
 
   #act(action: Action): Outcome {
@@ -165,6 +219,9 @@ export class World {
       ready: readyAtMs <= this.nowMs,
       alive: undefined,
       gpu: false,
+      use: this.usesVisible
+        ? { bytes: readyAtMs <= this.nowMs ? this.workerMib * MIB : 0, cpuMs: 0 }
+        : undefined,
       memoryBytes: undefined,
     }))
     const value: Description = {

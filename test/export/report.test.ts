@@ -1,6 +1,7 @@
 import t from 'tap'
 import { createReport, type Line } from '../../src/export/report.ts'
 import type { Action, Decision, Ending, Note, Reason } from '../../src/model.ts'
+import { noPod } from '../decide/world.ts'
 
 type Ticked = Parameters<ReturnType<typeof createReport>>[0]
 
@@ -47,8 +48,11 @@ function reporting() {
         host: { state: 'absent', why: '' },
         outcomes: what.ending ? [{ action, atMs: 0, ...what.ending }] : [],
         notes: what.notes ?? [],
+        pod: noPod,
+        resized: undefined,
       },
       decisions: decision ? [decision] : [],
+      resize: undefined,
       tookMs: 1,
     }
     report(ticked)

@@ -10,6 +10,7 @@ import type {
   Reading,
 } from '../../src/model.ts'
 import type { Tick } from '../../src/export/tick.ts'
+import { noPod } from '../decide/world.ts'
 
 export interface PoolSketch {
   model?: string
@@ -60,6 +61,7 @@ export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }:
   const { torchserve = 'fresh', tookMs = 12, gpus = none, host = none } = more
   return {
     tookMs,
+    resize: undefined,
     decisions: pools.filter(pool => !pool.undecided).map(pool => decisionOf(pool, atMs)),
     seen: {
       atMs,
@@ -68,6 +70,8 @@ export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }:
       host,
       outcomes,
       notes,
+      pod: noPod,
+      resized: undefined,
       pools: pools.map(pool => ({
         key: keyOf(pool),
         description: reading(pool.description ?? 'fresh', descriptionOf(pool), atMs),

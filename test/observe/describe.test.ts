@@ -36,6 +36,7 @@ t.test('one version', t => {
           pid: 4207,
           ready: true,
           alive: undefined,
+          use: undefined,
           gpu: false,
           gpuUse: undefined,
           memoryBytes: undefined,

@@ -6,7 +6,12 @@ const timeoutMs = 2_000
 
 function setUp(processes?: { isWorker: (pid: number) => boolean | undefined }) {
   const { state, torchserve, clock, questions } = standIn()
-  const watch = new ModelWatch({ torchserve, processes, clock, timeoutMs })
+  const watch = new ModelWatch({
+    torchserve,
+    processes: processes && { ...processes, use: () => undefined },
+    clock,
+    timeoutMs,
+  })
   /** One look a second. */
   const look = async (requests?: Record<string, number>, urgent = false) => {
     state.nowMs += 1_000

@@ -214,7 +214,7 @@ t.test('over HTTP, from what a TorchServe answered', async t => {
   })
   const torchserve = client(server.url)
   t.teardown(() => torchserve.close())
-  const processes = { isWorker: (pid: number) => pid === 1457 }
+  const processes = { isWorker: (pid: number) => pid === 1457, use: () => undefined }
   const { pools, notes } = await createTorchServeObserver({
     torchserve,
     processes,

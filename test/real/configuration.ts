@@ -1,11 +1,10 @@
 /** TorchServe's configuration for a test: five free ports on loopback, and a certificate when asked for. */
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Installation } from './install.ts'
+import { freePorts } from './ports.ts'
 
 interface Addressing {
   config?: Readonly<Record<string, string | number | boolean>>
@@ -60,16 +59,4 @@ export async function makeCertificate(
   await keytool('-genkeypair', '-keyalg', 'RSA', '-storetype', 'PKCS12', ...subject)
   await keytool('-exportcert', '-rfc', '-file', caFile)
   return caFile
-}
-
-/** Ports that were free a moment ago; all are held at once so that they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map(server => once(server, 'listening')))
-  const ports = servers.map(server => {
-    const address = server.address()
-    return typeof address === 'object' && address ? address.port : 0
-  })
-  await Promise.all(servers.map(server => once(server.close(), 'close')))
-  return ports
 }

@@ -61,6 +61,8 @@ const BETWEEN_MS = 600
 const blind: Processes = {
   look: () => 'hidden',
   thread: () => undefined,
+  siblings: () => [],
+  use: () => undefined,
   still: () => undefined,
   isWorker: () => undefined,
   signal: () => false,
@@ -72,8 +74,12 @@ function modelOf({ workers, batch }: Round): ModelSpec {
   return { name: 'm', behaviour: { serviceMs: SERVICE_MS }, config }
 }
 
-/** The agent's own client and actuator. */
-function actuatorBeside(server: TorchServe, way: Way) {
+/** The agent's own client and actuator; `processes` wraps its sight of them. */
+export function actuatorBeside(
+  server: Pick<TorchServe, 'managementUrl' | 'metricsUrl' | 'inferenceUrl'>,
+  way: Way,
+  processes: (real: Processes) => Processes = real => real,
+) {
   const config = parseConfig({
     STOKER_MANAGEMENT_URL: server.managementUrl.origin,
     STOKER_METRICS_URL: server.metricsUrl.origin,
@@ -84,7 +90,7 @@ function actuatorBeside(server: TorchServe, way: Way) {
   const torchserve = createTorchServe(config, clock)
   const actuator = createWorkersActuator({
     torchserve: actuated(torchserve, config),
-    processes: way === 'gap' ? blind : linuxProcesses(),
+    processes: way === 'gap' ? blind : processes(linuxProcesses()),
     openGuard: guardProcess,
     clock,
     policyOf: name => policyFor(config, name),

@@ -12,6 +12,7 @@ import { mkdir, readdir, readlink, realpath, rm, symlink, writeFile } from 'node
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { MissingTool } from './missing.ts'
 
 const run = promisify(execFile)
 
@@ -28,11 +29,6 @@ export interface Installation {
   python: string
   /** The folder of the java to put on PATH. */
   javaFolder: string
-}
-
-/** A tool of the machine is missing; the message names it and how to get it. */
-class MissingTool extends Error {
-  override readonly name = 'MissingTool'
 }
 
 /** Finds or makes the installation. Throws MissingTool, or Error with pip's last words. */

@@ -1,40 +1,17 @@
-/**
- * Starts a real TorchServe on free loopback ports, in a temporary folder of its own.
- *
- * Nothing stays behind. A guard, a shell in a session of its own, holds the server's process group: it kills the group
- * and removes the folder when its standard input ends, which happens on stop() and when the test process dies in any
- * way, kill -9 included.
- */
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  closeSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs'
+/** Starts a real TorchServe on free loopback ports, in a temporary folder of its own. Nothing of it stays behind: guard.ts. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { makeCertificate, writeConfig } from './configuration.ts'
+import { logTail, startGuarded, type Guarded } from './guard.ts'
 import { call } from './http.ts'
 import { install, type Flavour, type Installation } from './install.ts'
 import { changeBehaviour, readModelLog, writeModel } from './models.ts'
 import type { Behaviour, ModelLog, ModelSpec } from './models.ts'
 import { until } from './until.ts'
 
-const GUARD = `
-setsid "$@" </dev/null &
-read -r folder_stays
-kill -s KILL -- -$! || kill -s KILL $!
-wait
-[ -n "$folder_stays" ] || rm -rf -- "$STOKER_TEST_FOLDER"
-`
 const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 10_000
-const LOG_TAIL_CHARS = 4000
 
 export interface Options {
   models: readonly ModelSpec[]
@@ -44,6 +21,8 @@ export interface Options {
   auth?: boolean
   /** With https on all three addresses; the certificate to trust is caFile. */
   tls?: boolean
+  /** Makes TorchServe believe in so many GPUs, by an nvidia-smi of ours; handlers that do not touch them run as on a CPU. */
+  gpus?: number
   /** Default `stub`. */
   flavour?: Flavour
 }
@@ -63,6 +42,8 @@ export interface TorchServe {
   log(model: string): ModelLog
   /** The end of the server's own log. */
   serverLog(): string
+  /** How often TorchServe has asked nvidia-smi about one GPU; with `gpus` only. */
+  gpuQueries(): number
   /** Stops the Java process, not its workers: connections are accepted and nothing is answered. */
   freeze(): void
   thaw(): void
@@ -90,6 +71,7 @@ export async function startTorchServe(options: Options): Promise<TorchServe> {
   for (const spec of options.models) models.push(await writeModel(folder, spec, installation))
   const caFile = options.tls ? await makeCertificate(folder, installation) : undefined
   const [inference, management, metrics] = await writeConfig(folder, options)
+  if (options.gpus !== undefined) writeNvidiaSmi(folder, options.gpus)
   const command = serverCommand(folder, options, models)
   const run: Run = { folder, installation, options, command, managementUrl: management, caFile }
 
@@ -105,60 +87,43 @@ export async function startTorchServe(options: Options): Promise<TorchServe> {
     behave: (model, change) => changeBehaviour(folder, model, change),
     log: model => readModelLog(folder, model),
     serverLog: () => logTail(folder),
+    gpuQueries: () => readFileSync(join(folder, 'nvidia-smi.log'), 'utf8').split('-i ').length - 1,
     freeze: () => void process.kill(javaPid(), 'SIGSTOP'),
     thaw: () => void process.kill(javaPid(), 'SIGCONT'),
     restart: async () => {
-      await release(guard, 'keep the folder\n')
+      await guard.release({ keepFolder: true })
       guard = await launch(run)
     },
     stop: async () => {
-      if (hasEnded(guard)) return
+      if (guard.ended()) return
       const pid = javaPid()
       if (isAlive(pid))
         for (const signal of ['SIGCONT', 'SIGTERM'] as const) process.kill(pid, signal)
       await until(() => !isAlive(pid), STOP_TIMEOUT_MS)
-      await release(guard, '')
+      await guard.release()
     },
   }
 }
 
-async function launch(run: Run): Promise<ChildProcess> {
+async function launch(run: Run): Promise<Guarded> {
   const { folder, installation, command } = run
   rmSync(pidFile(folder), { force: true })
-  const log = openSync(join(folder, 'server.log'), 'a')
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('TS_'))
-  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', installation.python, ...command], {
-    cwd: folder,
-    detached: true,
-    stdio: ['pipe', log, log],
+  const guard = startGuarded([installation.python, ...command], {
+    folder,
     env: {
       ...Object.fromEntries(inherited),
-      PATH: `${installation.javaFolder}:${dirname(installation.python)}:${process.env['PATH'] ?? ''}`,
+      PATH: `${join(folder, 'bin')}:${installation.javaFolder}:${dirname(installation.python)}:${process.env['PATH'] ?? ''}`,
       TEMP: join(folder, 'tmp'),
       TMPDIR: join(folder, 'tmp'),
-      STOKER_TEST_FOLDER: folder,
     },
   })
-  closeSync(log)
-  guard.unref()
   const ready = await until(() => isReady(run), START_TIMEOUT_MS).catch((error: unknown) => error)
   if (ready === true) return guard
   const tail = logTail(folder)
-  await release(guard, '')
+  await guard.release()
   const why = ready instanceof Error ? ready.message : `not ready within ${START_TIMEOUT_MS} ms`
   throw new Error(`TorchServe did not start: ${why}. The end of its log:\n${tail}`)
-}
-
-async function release(guard: ChildProcess, farewell: string) {
-  if (hasEnded(guard)) return
-  const gone = once(guard, 'exit')
-  guard.ref()
-  guard.stdin?.end(farewell)
-  await gone
-}
-
-function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null
 }
 
 async function isReady({ folder, options, managementUrl, caFile }: Run): Promise<boolean> {
@@ -200,6 +165,20 @@ function serverCommand(folder: string, options: Options, models: string[]) {
   ]
 }
 
+/** Answers the two questions that TorchServe asks nvidia-smi: which GPUs there are, and how one is used. */
+function writeNvidiaSmi(folder: string, gpus: number) {
+  const indices = Array.from({ length: gpus }, (_, index) => `${index}\\n`).join('')
+  const script = `#!/bin/sh
+echo "$*" >> ${folder}/nvidia-smi.log
+case "$*" in
+  *-i*) printf 'utilization.gpu [%%], utilization.memory [%%], memory.used [MiB]\\n1 %%, 1 %%, 100 MiB\\n' ;;
+  *) printf 'index\\n${indices}' ;;
+esac
+`
+  mkdirSync(join(folder, 'bin'))
+  writeFileSync(join(folder, 'bin', 'nvidia-smi'), script, { mode: 0o755 })
+}
+
 /** Where TorchServe's launcher leaves the process id of the Java server. */
 function pidFile(folder: string): string {
   return join(folder, 'tmp', '.model_server.pid')
@@ -212,8 +191,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-function logTail(folder: string): string {
-  return readFileSync(join(folder, 'server.log'), 'utf8').slice(-LOG_TAIL_CHARS)
 }

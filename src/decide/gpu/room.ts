@@ -26,7 +26,7 @@ const MARGIN_SHARE = 0.05
 const GUESS = 1.5
 
 export interface Rivals {
-  policyOf: (model: string) => PoolPolicy
+  policies: { pool(model: string): PoolPolicy }
   memoryOf: (key: PoolKey) => PoolMemory | undefined
   gpu: GpuMemory
 }
@@ -38,7 +38,7 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
   const { workers } = pool.description.value
   const onGpu = workers.length === 0 ? rivals.memoryOf(key)?.onGpu : workers.some(({ gpu }) => gpu)
   if (!onGpu) return undefined
-  const policy = rivals.policyOf(pool.description.value.id.model)
+  const policy = rivals.policies.pool(pool.description.value.id.model)
   const crews = crewsOf(seen)
   const places = placesOf(seen, crews ?? [])
   const activity = activityOf(places)
@@ -82,7 +82,7 @@ function roomFor(one: Case): GpuView {
   }
   if (bytes === undefined) {
     const why = shared
-      ? 'others use the same GPU, so what a worker needs cannot be learnt; STOKER_GPU_WORKER_MIB would say it'
+      ? 'others use the same GPU, so what a worker needs cannot be learnt; STOKER_GPU_WORKER_MEMORY would say it'
       : 'what a worker needs is not known yet'
     return { fits: undefined, why, inputs: whole }
   }
@@ -115,11 +115,12 @@ function orderOf(count: number, { places, rivals, seen }: Case): number[] | unde
     : foretell(rivals.gpu.round, count, places.length)
 }
 
-/** What a worker of the pool is known to need: what the user says, or what was seen. */
+/** What a worker of the pool is known to need: the larger of what the user says and what was seen. */
 function needOf(key: PoolKey, policy: PoolPolicy, shared: boolean, gpu: GpuMemory) {
-  if (policy.gpuWorkerMib !== undefined) return policy.gpuWorkerMib * MIB
-  const need = gpu.needs.get(key)
-  return need && !shared ? largest(need.bytes) : undefined
+  const need = shared ? undefined : gpu.needs.get(key)
+  const learnt = need && largest(need.bytes)
+  const declared = policy.gpuWorkerMemory
+  return learnt === undefined ? declared : Math.max(learnt, declared ?? 0)
 }
 
 /** No worker needs more than all that is used, divided by the workers of its kind that are there. */
@@ -173,7 +174,7 @@ function expectedOn(place: Place, base: Settled | undefined, one: Case) {
     const there = listed.filter(worker => isOn(worker, place, places)).length
     const count = there + comingOf(rivals.memoryOf(key), description.value.workers.length)
     const added = Math.max(0, count - (base?.counts.get(key) ?? 0))
-    const policy = rivals.policyOf(description.value.id.model)
+    const policy = rivals.policies.pool(description.value.id.model)
     const known = needOf(key, policy, place.shared, rivals.gpu)
     expected.bytes += count * (known ?? 0)
     expected.allKnown &&= known !== undefined || count === 0

@@ -7,10 +7,10 @@ import { parseExposition, type Sample } from '../exposition.ts'
 import type { Found, GpuFinder } from './source.ts'
 
 export interface OwnPod {
-  name: string
+  pod: string
   namespace: string
-  /** TorchServe's container; undefined: any of the pod's. */
-  container: string | undefined
+  /** TorchServe's. */
+  container: string
 }
 
 const EVERY_MS = 5_000
@@ -19,7 +19,7 @@ const COLLECTED_EVERY_MS = 30_000
 const VALID_MS = 3 * COLLECTED_EVERY_MS
 
 /** A finder that reads the page every 5 s. */
-export function dcgmFinder(dcgm: Dcgm, pod: OwnPod, clock: Clock): GpuFinder {
+export function dcgmFinder(dcgm: Dcgm, own: OwnPod, clock: Clock): GpuFinder {
   let found: Found = { gpus: undefined, why: 'dcgm-exporter has not answered yet', faults: [] }
   let asking = false
   let askedMs = -Infinity
@@ -31,13 +31,13 @@ export function dcgmFinder(dcgm: Dcgm, pod: OwnPod, clock: Clock): GpuFinder {
     const text = samples.map(({ value }) => value).join(' ')
     const atMs = collected ? clock.now() : clock.now() - COLLECTED_EVERY_MS
     if (collected?.text !== text) collected = { text, atMs }
-    const gpus = gpusOfPod(samples, pod, collected.atMs)
+    const gpus = gpusOfPod(samples, own, collected.atMs)
     if (clock.now() - collected.atMs > VALID_MS) {
       const age = Math.round((clock.now() - collected.atMs) / 1_000)
       throw new StokerError('DCGM_STALE', `${dcgm.url} has shown the same for ${age} s`)
     }
     if (gpus.length === 0) {
-      const whose = `pod ${pod.name} in namespace ${pod.namespace}`
+      const whose = `container ${own.container} of pod ${own.pod} in namespace ${own.namespace}`
       throw new StokerError('DCGM_NO_ROWS', `${dcgm.url} has no memory of a GPU of ${whose}`)
     }
     return gpus
@@ -93,7 +93,7 @@ function gpusOfPod(samples: readonly Sample[], pod: OwnPod, atMs: number): GpuSe
   const sliced = new Set(own.filter(one => one.gpuInstance !== undefined).map(({ uuid }) => uuid))
   // A slice's parent has rows as well, and they are no other device's.
   const ours = own.filter(one => one.gpuInstance !== undefined || !sliced.has(one.uuid))
-  const parents = [...new Set(ours.toSorted((a, b) => a.index - b.index).map(({ uuid }) => uuid))]
+  const parents = [...new Set(ours.toSorted((x, y) => x.index - y.index).map(({ uuid }) => uuid))]
   return ours.map(device => seenOf(device, parents.indexOf(device.uuid), atMs))
 }
 
@@ -106,7 +106,7 @@ function label({ labels }: Sample, ...names: readonly string[]): string | undefi
   return undefined
 }
 
-function addTo(devices: Map<string, Device>, sample: Sample, pod: OwnPod): void {
+function addTo(devices: Map<string, Device>, sample: Sample, own: OwnPod): void {
   const { name, value } = sample
   const uuid = label(sample, 'UUID', 'gpu_uuid', 'uuid')
   if (uuid === undefined || !(value >= 0 && value < LEAST_BLANK)) return
@@ -127,8 +127,8 @@ function addTo(devices: Map<string, Device>, sample: Sample, pod: OwnPod): void 
   const namespace = label(sample, 'namespace', 'pod_namespace')
   const container = label(sample, 'container', 'container_name')
   if (!named) device.whole.set(name, value)
-  else if (named !== pod.name || namespace !== pod.namespace) device.strangers = true
-  else if (pod.container === undefined || container === pod.container) device.own.set(name, value)
+  else if (named !== own.pod || namespace !== own.namespace) device.strangers = true
+  else if (container === own.container) device.own.set(name, value)
 }
 
 function seenOf(device: Device, ordinal: number, atMs: number): GpuSeen {

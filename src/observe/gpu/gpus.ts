@@ -1,6 +1,6 @@
 /** The GPUs of TorchServe's container, from the first source that can tell of them. */
 import type { Clock } from '../../clock.ts'
-import type { Config } from '../../config.ts'
+import type { GpuPolicy } from '../../config.ts'
 import { StokerError } from '../../errors.ts'
 import type { GpuSeen, HostSeen, Note, PoolSeen, Reading } from '../../model.ts'
 import type { HostWatch } from '../host.ts'
@@ -8,7 +8,7 @@ import type { Found, GpuFinder } from './source.ts'
 import { gpusOfTorchServe } from './torchserve.ts'
 
 export interface GpuWatchOptions {
-  config: Pick<Config, 'gpuCount' | 'gpuMemoryMib' | 'gpuSharing'>
+  policy: GpuPolicy
   clock: Clock
   /** In order of trust. TorchServe's own values come after them. */
   finders: readonly GpuFinder[]
@@ -26,10 +26,8 @@ export interface GpuWatch {
   close(): void
 }
 
-const MIB = 1_048_576
-
 export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
-  const { config, clock, finders, host } = options
+  const { policy, clock, finders, host } = options
   let used = false
   return {
     look(pools) {
@@ -38,19 +36,19 @@ export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
       const nowMs = clock.now()
       const told: Found[] = []
       for (const finder of finders) {
-        told.push(notOthers(finder.look(), config.gpuCount))
+        told.push(notOthers(finder.look(), policy.count))
         if (told.at(-1)?.gpus) break
       }
       if (!told.at(-1)?.gpus) told.push(gpusOfTorchServe(pools, nowMs))
       const notes = told
         .flatMap(({ faults }) => faults)
         .map(({ code, message }) => ({ code, message }))
-      const gpus = told.at(-1)?.gpus ?? configured(config, nowMs)
+      const gpus = told.at(-1)?.gpus ?? configured(policy, nowMs)
       if (gpus === undefined) {
         const why = told.flatMap(one => one.why ?? []).join('; ')
         return { gpus: { state: 'absent', why }, host: host.look(), notes }
       }
-      const value = gpus.map(gpu => limited(gpu, config))
+      const value = gpus.map(gpu => limited(gpu, policy))
       const atMs = Math.min(nowMs, ...value.map(gpu => gpu.atMs))
       return { gpus: { state: 'fresh', value, atMs }, host: host.look(), notes }
     },
@@ -79,17 +77,14 @@ function notOthers(found: Found, count: number | undefined): Found {
 }
 
 /** What the settings alone tell. */
-function configured(
-  { gpuCount = 1, gpuMemoryMib }: GpuWatchOptions['config'],
-  nowMs: number,
-): GpuSeen[] | undefined {
-  if (gpuMemoryMib === undefined) return undefined
-  return Array.from({ length: gpuCount }, (_, ordinal) => ({
+function configured({ count = 1, memory }: GpuPolicy, nowMs: number): GpuSeen[] | undefined {
+  if (memory === undefined) return undefined
+  return Array.from({ length: count }, (_, ordinal) => ({
     id: `gpu${ordinal}`,
     ordinal,
     product: undefined,
     mig: undefined,
-    totalBytes: gpuMemoryMib * MIB,
+    totalBytes: memory,
     usedBytes: undefined,
     freeBytes: undefined,
     activity: undefined,
@@ -100,10 +95,10 @@ function configured(
 }
 
 /** The settings over what was seen: no more memory than they allow, and who shares it. */
-function limited(gpu: GpuSeen, { gpuMemoryMib, gpuSharing }: GpuWatchOptions['config']): GpuSeen {
-  const sharing = gpuSharing === 'auto' ? gpu.sharing : gpuSharing
-  if (gpuMemoryMib === undefined) return { ...gpu, sharing }
-  const totalBytes = Math.min(gpuMemoryMib * MIB, gpu.totalBytes ?? Infinity)
+function limited(gpu: GpuSeen, policy: GpuPolicy): GpuSeen {
+  const sharing = policy.sharing === 'auto' ? gpu.sharing : policy.sharing
+  if (policy.memory === undefined) return { ...gpu, sharing }
+  const totalBytes = Math.min(policy.memory, gpu.totalBytes ?? Infinity)
   const left = gpu.usedBytes === undefined ? undefined : Math.max(0, totalBytes - gpu.usedBytes)
   const freeBytes = left === undefined ? undefined : Math.min(left, gpu.freeBytes ?? Infinity)
   return { ...gpu, sharing, totalBytes, freeBytes }

@@ -50,7 +50,7 @@ export class TorchServeCore implements Server {
     this.seed = options.seed ?? 1
     this.handoverMs = options.handoverMs ?? 0
     this.free = new Device(clock)
-    this.#machine = new Machine(() => this.#pools().flatMap(({ all }) => all))
+    this.#machine = new Machine(() => this.#pools().map(({ all }) => all))
     this.start()
   }
 

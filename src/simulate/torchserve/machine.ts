@@ -1,4 +1,5 @@
 import { asleep, type Doing, type Processes } from '../../clients/processes.ts'
+import type { ProcessUse } from '../../model.ts'
 import { Process } from './process.ts'
 import type { Worker } from './worker.ts'
 
@@ -9,10 +10,11 @@ const FIRST_PID = 5_000_001
 export class Machine implements Processes {
   #nextPid = FIRST_PID
   readonly #processes = new Map<number, Process>()
-  readonly #workers: () => readonly Worker[]
+  readonly #pools: () => readonly (readonly Worker[])[]
 
-  constructor(workers: () => readonly Worker[]) {
-    this.#workers = workers
+  /** `pools`: by pool, the workers that have a thread, unlisted ones included. */
+  constructor(pools: () => readonly (readonly Worker[])[]) {
+    this.#pools = pools
   }
 
   spawn(bytes: number, onExit: () => void): Process {
@@ -45,12 +47,23 @@ export class Machine implements Processes {
 
   thread(workerId: string, workerPid: number): string | undefined {
     if (!this.#processes.has(workerPid)) return undefined
-    return this.#workers().find(({ id }) => id === workerId)?.threadText
+    return this.#poolOf(workerId).find(({ id }) => id === workerId)?.threadText
+  }
+
+  siblings(workerId: string): string[] {
+    return this.#poolOf(workerId).map(({ id }) => id)
   }
 
   still(): string | undefined {
-    const texts = this.#workers().map(({ threadText }) => threadText)
+    const texts = this.#pools()
+      .flat()
+      .map(({ threadText }) => threadText)
     return texts.every(asleep) ? texts.join(' ') : undefined
+  }
+
+  use(pid: number): ProcessUse | undefined {
+    const bytes = this.bytesOf(pid)
+    return bytes === undefined ? undefined : { bytes, cpuMs: 0 }
   }
 
   isWorker(pid: number): boolean {
@@ -59,5 +72,9 @@ export class Machine implements Processes {
 
   signal(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): boolean {
     return this.#processes.get(pid)?.signal(signal) ?? false
+  }
+
+  #poolOf(workerId: string): readonly Worker[] {
+    return this.#pools().find(workers => workers.some(({ id }) => id === workerId)) ?? []
   }
 }

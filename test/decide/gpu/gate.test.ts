@@ -89,7 +89,7 @@ t.test('several models on several GPUs never ask for more than there is', t => {
 })
 
 t.test('two models that want to grow in the same second share what is left', async t => {
-  const model = { workers: 1, needMib: 3_000, rate: 100, policy: { gpuWorkerMib: 3_000 } }
+  const model = { workers: 1, needMib: 3_000, rate: 100, policy: { gpuWorkerMemory: 3_000 * MIB } }
   const world = new GpuWorld(
     [slice],
     [
@@ -138,7 +138,10 @@ t.test('a number without a total is not enough; a configured total makes it so',
 t.test('without anybody to tell what is used, the settings alone do the sum', async t => {
   const told = { usedBytes: undefined, freeBytes: undefined, source: 'configuration' } as const
   const model = { key: 'm', workers: 1, needMib: 1_868, rate: 200 }
-  const summed = new GpuWorld([{ ...slice, told }], [{ ...model, policy: { gpuWorkerMib: 1_868 } }])
+  const summed = new GpuWorld(
+    [{ ...slice, told }],
+    [{ ...model, policy: { gpuWorkerMemory: 1_868 * MIB } }],
+  )
   summed.run(200)
   t.equal(summed.outOfMemory, 0)
   t.ok(isFull(slice, summed.usedMib(0), 1_868))
@@ -183,7 +186,7 @@ t.test(
     t.match(world.last('m'), { reason: 'gpu_unknown', because: /others use the same GPU/ })
     t.equal(world.pool('m').workers.length, 1)
     t.equal(world.memory.gpu.needs.size, 0)
-    const told = new GpuWorld([shared], [{ ...model, policy: { gpuWorkerMib: 1_868 } }])
+    const told = new GpuWorld([shared], [{ ...model, policy: { gpuWorkerMemory: 1_868 * MIB } }])
     told.run(300)
     t.equal(told.outOfMemory, 0)
     t.ok(told.pool('m').workers.length > 10)

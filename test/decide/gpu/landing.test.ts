@@ -1,7 +1,7 @@
 import t from 'tap'
 import { follow, foretell, unknownRoundRobin } from '../../../src/decide/gpu/landing.ts'
 import type { Crew } from '../../../src/decide/gpu/places.ts'
-import { GpuWorld } from './world.ts'
+import { GpuWorld, MIB } from './world.ts'
 
 const crew = (
   ...workers: readonly (readonly [id: number, gpuId: number | undefined])[]
@@ -18,6 +18,7 @@ const crew = (
       gpu: true,
       gpuUse:
         gpuId === undefined ? undefined : { gpuId, usedBytes: undefined, activity: undefined },
+      use: undefined,
       memoryBytes: undefined,
     })),
   },
@@ -52,7 +53,13 @@ t.test(
 
 t.test('the gate looks at the GPU whose turn it is, not at the sum', async t => {
   const tight = { totalMib: 16_384, strangersMib: 13_000 }
-  const model = { key: 'm', workers: 1, needMib: 1_000, rate: 60, policy: { gpuWorkerMib: 1_000 } }
+  const model = {
+    key: 'm',
+    workers: 1,
+    needMib: 1_000,
+    rate: 60,
+    policy: { gpuWorkerMemory: 1_000 * MIB },
+  }
   const world = new GpuWorld([{ totalMib: 16_384 }, tight], [model])
   world.run(120)
   const onTight = world.pool('m').workers.filter(({ gpuId }) => gpuId === 1).length

@@ -12,7 +12,7 @@ import type {
   PoolSeen,
   Reading,
 } from '../../../src/model.ts'
-import { policy } from '../world.ts'
+import { leftAlone, noPod, policy } from '../world.ts'
 
 export const MIB = 1_048_576
 const QUEUE = 100
@@ -171,7 +171,8 @@ export class GpuWorld {
   #decide(): void {
     const seen = this.#observe()
     const policyOf = (model: string) => ({ ...policy, maxWorkers: 100, ...this.pool(model).policy })
-    const { decisions, memory } = decide(policyOf, this.memory, seen, this.nowMs)
+    const policies = { pool: policyOf, memory: leftAlone }
+    const { decisions, memory } = decide(policies, this.memory, seen, this.nowMs)
     this.memory = memory
     this.decisions.push(...decisions)
     for (const { action } of decisions) if (action) this.#outcomes.push(this.#act(action))
@@ -208,7 +209,9 @@ export class GpuWorld {
         ? { state: 'fresh', value: this.#read, atMs: this.#readMs }
         : { state: 'absent', why: 'nvidia-smi is gone' },
       host: this.host,
+      pod: noPod,
       outcomes: this.#outcomes.splice(0),
+      resized: undefined,
       notes: [],
     }
   }
@@ -249,6 +252,7 @@ export class GpuWorld {
         alive: undefined,
         gpu: true,
         gpuUse: { gpuId, usedBytes: undefined, activity: undefined },
+        use: undefined,
         memoryBytes: undefined,
       })),
       pending: Math.floor(pool.pending),

@@ -48,8 +48,7 @@ async function dcgm(
   const port = typeof address === 'object' ? address?.port : 0
   const { clock, time } = movable()
   const client = createDcgm({ base: new URL(`http://127.0.0.1:${port}`), caFile: undefined, clock })
-  const pod = { name: own.pod, namespace: own.namespace, container: own.container }
-  return { ...(await watching(t, [dcgmFinder(client, pod, clock)], clock, settings)), served, time }
+  return { ...(await watching(t, [dcgmFinder(client, own, clock)], clock, settings)), served, time }
 }
 
 const labels = (instance = '', profile = '') =>
@@ -190,7 +189,7 @@ t.test('an exporter that fails, and one that shows the same for ever', async t =
 
 t.test('what the settings say', async t => {
   const rows = memory({ ...card, ...own }, 10_000, 71_000, 920)
-  const limited = await dcgm(t, rows, { gpuMemoryMib: 40_960, gpuSharing: 'none' })
+  const limited = await dcgm(t, rows, { memory: 40_960 * MIB, sharing: 'none' })
   t.match(limited.look(), { gpus: { value: [{ source: 'configuration' }] } }, 'until it answers')
   for (let tries = 0; tries < 100 && sourceOf(limited.look()) !== 'dcgm'; tries++) {
     await new Promise(resolve => setTimeout(resolve, 10))
@@ -208,7 +207,7 @@ t.test('what the settings say', async t => {
     },
   })
   const two = [...rows, ...memory({ ...card, UUID: 'GPU-2', gpu: '1', ...own }, 0, 1)]
-  const counted = await dcgm(t, two, { gpuCount: 1 })
+  const counted = await dcgm(t, two, { count: 1 })
   t.match(await counted.settle(), { gpus: { state: 'absent' }, notes: [{ code: 'GPU_NOT_OURS' }] })
 })
 
@@ -222,7 +221,7 @@ t.test('TorchServe’s own values come last: used, and the total only from the s
   t.match(alone.look([pool]).gpus, {
     value: [{ id: 'gpu0', usedBytes: 678 * MIB, totalBytes: undefined, source: 'torchserve' }],
   })
-  const told = await watching(t, [], undefined, { gpuMemoryMib: 9_984 })
+  const told = await watching(t, [], undefined, { memory: 9_984 * MIB })
   t.match(told.look([pool]).gpus, { value: [{ freeBytes: 9_306 * MIB, totalBytes: 9_984 * MIB }] })
   t.match(told.look([onGpu()]).gpus, {
     value: [{ source: 'configuration', totalBytes: 9_984 * MIB, usedBytes: undefined }],

@@ -8,7 +8,8 @@ import { wallClock } from '../../../src/clock.ts'
 import { createExport } from '../../../src/export/server.ts'
 import type { Description, Observation, PoolSeen } from '../../../src/model.ts'
 import { smiListing, smiXml, type Card } from '../../../src/simulate/nvidia-smi.ts'
-import { createGpuWatch, type GpuWatchOptions } from '../../../src/observe/gpu/gpus.ts'
+import type { GpuPolicy } from '../../../src/config.ts'
+import { createGpuWatch } from '../../../src/observe/gpu/gpus.ts'
 import { smiFinder } from '../../../src/observe/gpu/smi.ts'
 import type { GpuFinder } from '../../../src/observe/gpu/source.ts'
 import { tickOf } from '../../export/ticks.ts'
@@ -52,7 +53,15 @@ export const bytes = (mib: number) => String(mib * MIB)
 export function onGpu(gpuUsage: Partial<Description['workers'][number]> = {}): PoolSeen {
   const [pool] = tickOf({ atMs: 0, pools: [{}] }).seen.pools
   if (pool?.description.state !== 'fresh') throw new Error('no pool')
-  const worker = { id: '9000', pid: 1, ready: true, alive: true, gpu: true, memoryBytes: undefined }
+  const worker = {
+    id: '9000',
+    pid: 1,
+    ready: true,
+    alive: true,
+    gpu: true,
+    use: undefined,
+    memoryBytes: undefined,
+  }
   const value = { ...pool.description.value, workers: [{ ...worker, ...gpuUsage }] }
   return { ...pool, description: { state: 'fresh', value, atMs: wallClock.now() } }
 }
@@ -64,16 +73,16 @@ export function movable() {
 }
 
 const host = { look: () => ({ state: 'absent', why: 'not asked here' }) as const }
-const auto = { gpuCount: undefined, gpuMemoryMib: undefined, gpuSharing: 'auto' } as const
+const auto = { count: undefined, memory: undefined, sharing: 'auto' } as const
 
 /** An agent's eyes on GPUs and its /metrics. */
 export async function watching(
   t: Test,
   finders: readonly GpuFinder[],
   clock = wallClock,
-  settings: Partial<GpuWatchOptions['config']> = {},
+  settings: Partial<GpuPolicy> = {},
 ) {
-  const watch = createGpuWatch({ config: { ...auto, ...settings }, clock, finders, host })
+  const watch = createGpuWatch({ policy: { ...auto, ...settings }, clock, finders, host })
   const config = { mode: 'act', tickMs: 1_000, listenHost: '127.0.0.1', listenPort: 0 } as const
   const shown = createExport({ config, clock, version: '1.2.3' })
   const url = await shown.listen()

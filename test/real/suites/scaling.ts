@@ -130,3 +130,36 @@ t.test('a handler that holds a lock: settles at the knee and stays', async t => 
   t.comment(decisions.map(each => `${each.reason}: ${each.because}`).join('\n'))
   await traffic.stop()
 })
+
+t.test(
+  'on GPUs TorchServe is described rarely: each time it asks nvidia-smi once per worker',
+  async t => {
+    const server = await startTorchServe({
+      gpus: 2,
+      models: [{ name: 'm', behaviour: { loadMs: 100 }, config: { minWorkers: 3, maxWorkers: 3 } }],
+    })
+    t.teardown(() => server.stop())
+    const agent = await startAgent(server, { STOKER_MIN_WORKERS: '3' })
+    t.teardown(() => agent.stop())
+    t.ok(await until(async () => (await agent.decisions('m')).length > 0, 10_000))
+    // The agent's first looks find out that the workers are on GPUs.
+    await new Promise(resolve => setTimeout(resolve, 3_000))
+    const before = server.gpuQueries()
+    t.ok(before >= 3, 'TorchServe asks for each worker')
+    const seconds = 22
+    await new Promise(resolve => setTimeout(resolve, seconds * 1_000))
+    const describes = (server.gpuQueries() - before) / 3
+    t.comment(`${describes} describes in ${seconds} s at rest`)
+    t.ok(describes >= 1 && describes <= 3, 'one in ten seconds')
+
+    const traffic = startTraffic({
+      url: `${server.inferenceUrl.origin}/predictions/m`,
+      rps: 60,
+      seed: 9,
+      timeoutMs: 30_000,
+    })
+    const grown = async () => (await readyOf(server, 'm')) > 3
+    t.ok(await until(grown, 15_000), 'and pressure is seen all the same')
+    await traffic.stop()
+  },
+)

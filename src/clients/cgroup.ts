@@ -1,0 +1,93 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import type { ContainerMemory } from '../model.ts'
+
+/** The memory of the container that TorchServe runs in, read through its main process. Synchronous; takes microseconds. */
+export interface TorchServeCgroup {
+  /** What its cgroup shows now, or why it cannot be read. */
+  memory(): ContainerMemory | { why: string }
+}
+
+const MAIN_CLASS = 'org.pytorch.serve.ModelServer'
+/** Cgroup v1 writes the largest number of pages for "no limit". */
+const NO_LIMIT_V1 = 2 ** 60
+
+/** The files of one version of cgroups, under /sys/fs/cgroup. */
+interface Layout {
+  usage: string
+  limit: string
+  stat: string
+  /** Of `stat`: file pages that nobody used lately. */
+  inactive: string
+  /** Where the kernel counts its kills, as a line `oom_kill N`. */
+  kills: string
+}
+
+const layouts: readonly Layout[] = [
+  {
+    usage: 'memory.current',
+    limit: 'memory.max',
+    stat: 'memory.stat',
+    inactive: 'inactive_file',
+    kills: 'memory.events',
+  },
+  {
+    usage: 'memory/memory.usage_in_bytes',
+    limit: 'memory/memory.limit_in_bytes',
+    stat: 'memory/memory.stat',
+    inactive: 'total_inactive_file',
+    kills: 'memory/memory.oom_control',
+  },
+]
+
+/** Needs TorchServe's PID namespace and its user id. */
+export function linuxCgroup(proc = '/proc'): TorchServeCgroup {
+  let java: string | undefined
+
+  const isTorchServe = (pid: string) => read(`${proc}/${pid}/cmdline`)?.includes(MAIN_CLASS)
+  function find(): string | undefined {
+    if (java !== undefined && isTorchServe(java)) return java
+    java = readdirSync(proc).find(name => /^\d+$/.test(name) && isTorchServe(name))
+    return java
+  }
+
+  return {
+    memory() {
+      const pid = find()
+      if (pid === undefined) {
+        return {
+          why: 'TorchServe’s process cannot be seen: the pod does not share its PID namespace',
+        }
+      }
+      const root = `${proc}/${pid}/root/sys/fs/cgroup`
+      for (const layout of layouts) {
+        const usage = read(`${root}/${layout.usage}`)
+        if (usage !== undefined) return memoryOf(root, layout, Number(usage))
+      }
+      return { why: 'TorchServe’s cgroup cannot be read: the agent needs the same user id' }
+    },
+  }
+}
+
+function memoryOf(root: string, layout: Layout, usageBytes: number): ContainerMemory {
+  const limit = Number(read(`${root}/${layout.limit}`))
+  const inactive = counter(read(`${root}/${layout.stat}`), layout.inactive) ?? 0
+  return {
+    usageBytes,
+    workingBytes: Math.max(0, usageBytes - inactive),
+    limitBytes: limit < NO_LIMIT_V1 ? limit : undefined,
+    oomKills: counter(read(`${root}/${layout.kills}`), 'oom_kill') ?? 0,
+  }
+}
+
+function counter(text: string | undefined, name: string): number | undefined {
+  const found = new RegExp(`^${name} (\\d+)$`, 'm').exec(text ?? '')?.[1]
+  return found === undefined ? undefined : Number(found)
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,163 @@
+/** The Kubernetes API as far as the agent needs it: its own pod, through `pods/resize` alone. */
+import { isIPv6 } from 'node:net'
+import type { Clock } from '../clock.ts'
+import { StokerError } from '../errors.ts'
+import type { MemoryResources, PodState } from '../model.ts'
+import { fieldManager, podState } from './kubernetes/pod.ts'
+import { refusalOf } from './kubernetes/refusal.ts'
+import { TokenFile } from './kubernetes/token-file.ts'
+import { parse } from './reply.ts'
+import { Wire, within, type Call, type Faults, type Reply } from './wire.ts'
+
+export { KubernetesError } from './kubernetes/refusal.ts'
+
+/** Where the API server is, and who the agent is; a pod knows all of it from its environment and its mounts. */
+export interface KubernetesConfig {
+  /** KUBERNETES_SERVICE_HOST: a name or an IP address, IPv6 without brackets. */
+  host: string
+  port: number
+  namespace: string
+  pod: string
+  /** The pod's uid: nothing is done to another pod that has got this one's name. */
+  uid: string
+  /** The container whose memory is read and resized. */
+  container: string
+  /** The service account token, renewed by the kubelet. */
+  tokenFile: string
+  /** PEM file with the cluster's CA. */
+  caFile: string
+  /** The longest that one call may take, from reading the token to the last byte. */
+  timeoutMs: number
+}
+
+/**
+ * Both calls throw KubernetesError for every answer but 200, and StokerError (KUBERNETES_UNREACHABLE, _TIMEOUT, _TLS,
+ * _NOT_KUBERNETES, _REPLY_TOO_LARGE, _TOKEN_UNREADABLE, RESIZE_CONTAINER_UNKNOWN) when there was none to be understood.
+ * After _UNREACHABLE, _TIMEOUT, _FAILED and _REPLY_TOO_LARGE a resize may have been made: read.
+ */
+export interface Kubernetes {
+  /** The pod's address, for messages. */
+  readonly url: string
+  /** The pod as it is, by a patch that changes nothing: it needs no right to read pods, and fails as a resize would. */
+  read(): Promise<PodState>
+  /**
+   * Asks for other amounts; what is left out stays. Resolves with the pod as the API server has stored it, before the kubelet
+   * has seen it. `unchangedSince`: a resourceVersion; if anybody, the kubelet included, has written since, RESIZE_CONFLICT.
+   */
+  resize(
+    to: { requestBytes?: number; limitBytes?: number },
+    fence?: { unchangedSince: string },
+  ): Promise<PodState>
+  /** Ends all connections; calls under way fail. */
+  close(): Promise<void>
+}
+
+const MOST_BYTES = 1_048_576
+
+const faults: Faults = {
+  unreachable: 'KUBERNETES_UNREACHABLE',
+  timeout: 'KUBERNETES_TIMEOUT',
+  tls: 'KUBERNETES_TLS',
+  tooLarge: 'KUBERNETES_REPLY_TOO_LARGE',
+  notHttp: 'KUBERNETES_NOT_KUBERNETES',
+}
+
+export function createKubernetes(config: KubernetesConfig, clock: Clock): Kubernetes {
+  return new Client(config, clock)
+}
+
+class Client implements Kubernetes {
+  readonly url: string
+  readonly #config: KubernetesConfig
+  readonly #clock: Clock
+  readonly #wire: Wire
+  readonly #tokens: TokenFile
+  readonly #path: string
+
+  constructor(config: KubernetesConfig, clock: Clock) {
+    const host = isIPv6(config.host) ? `[${config.host}]` : config.host
+    this.#config = config
+    this.#clock = clock
+    this.#wire = new Wire({
+      base: new URL(`https://${host}:${config.port}`),
+      faults,
+      caFile: config.caFile,
+      connectMs: config.timeoutMs,
+      maxBytes: MOST_BYTES,
+      connections: 1,
+    })
+    this.#tokens = new TokenFile(config.tokenFile, clock)
+    const [namespace, pod] = [config.namespace, config.pod].map(encodeURIComponent)
+    this.#path = `/api/v1/namespaces/${namespace}/pods/${pod}/resize`
+    this.url = this.#wire.url(this.#path)
+  }
+
+  read(): Promise<PodState> {
+    return this.#patch({ metadata: { uid: this.#config.uid } }, nothing)
+  }
+
+  /** Throws RangeError unless there is an amount and each is a whole positive number of bytes. */
+  async resize(
+    { requestBytes, limitBytes }: { requestBytes?: number; limitBytes?: number },
+    fence?: { unchangedSince: string },
+  ): Promise<PodState> {
+    const amounts = [requestBytes, limitBytes].filter(amount => amount !== undefined)
+    if (amounts.length === 0 || amounts.some(bytes => !Number.isSafeInteger(bytes) || bytes <= 0)) {
+      throw new RangeError(`A resize needs whole positive bytes, not ${amounts.join(' and ')}`)
+    }
+    const { uid, container: name } = this.#config
+    // Never a null: it would not remove the request but raise it to the limit.
+    const resources = {
+      ...(requestBytes === undefined ? {} : { requests: { memory: String(requestBytes) } }),
+      ...(limitBytes === undefined ? {} : { limits: { memory: String(limitBytes) } }),
+    }
+    const metadata = fence ? { uid, resourceVersion: fence.unchangedSince } : { uid }
+    return this.#patch(
+      { metadata, spec: { containers: [{ name, resources }] } },
+      { requestBytes, limitBytes },
+    )
+  }
+
+  close(): Promise<void> {
+    return this.#wire.close()
+  }
+
+  #patch(body: object, wanted: MemoryResources): Promise<PodState> {
+    const asked = `PATCH ${this.url}`
+    const limit = { clock: this.#clock, ms: this.#config.timeoutMs, asked, code: faults.timeout }
+    return within(limit, async signal => {
+      const reply = await this.#authorized({
+        method: 'PATCH',
+        path: `${this.#path}?fieldManager=${fieldManager}&fieldValidation=Strict`,
+        headers: {
+          accept: 'application/json',
+          'content-type': 'application/strategic-merge-patch+json',
+        },
+        body: JSON.stringify(body),
+        signal,
+      })
+      const refusal = refusalOf(reply, wanted)
+      if (refusal) throw refusal
+      const json = parse(reply.body)
+      if (json === undefined) {
+        throw new StokerError(faults.notHttp, `${asked} answered 200 without JSON`)
+      }
+      return podState(json, this.#config.container, asked)
+    })
+  }
+
+  /** Once more with the file read anew when the token is refused: the kubelet may have just replaced it. */
+  async #authorized(call: Call): Promise<Reply> {
+    const token = await this.#tokens.token()
+    const reply = await this.#wire.call(bearing(token, call))
+    if (reply.status !== 401) return reply
+    const renewed = await this.#tokens.reread()
+    return renewed === token ? reply : this.#wire.call(bearing(renewed, call))
+  }
+}
+
+const nothing: MemoryResources = { requestBytes: undefined, limitBytes: undefined }
+
+function bearing(token: string, call: Call): Call {
+  return { ...call, headers: { ...call.headers, authorization: `Bearer ${token}` } }
+}

@@ -1,0 +1,159 @@
+/** What the API server's replies to a resize mean. One status has many meanings; causes and message tell them apart. */
+import { StokerError, type ErrorCode } from '../../errors.ts'
+import type { MemoryResources } from '../../model.ts'
+import { parseBytes } from '../../quantity.ts'
+import { parse, quote } from '../reply.ts'
+import type { Reply } from '../wire.ts'
+import { list, text } from './json.ts'
+
+/** An answer that is an error. */
+export class KubernetesError extends StokerError {
+  readonly status: number
+  /** When the API server said to come back. */
+  readonly retryAfterMs: number | undefined
+  /** The most that would have been granted of what was too much, by the numbers of the refusal; undefined: not said. */
+  readonly ceiling: MemoryResources
+
+  constructor(code: ErrorCode, reply: Reply, ceiling: MemoryResources = noCeiling) {
+    super(code, `${reply.asked} answered ${reply.status}${said(reply)}`)
+    this.name = 'KubernetesError'
+    this.status = reply.status
+    this.retryAfterMs = reply.retryAfterMs
+    this.ceiling = ceiling
+  }
+}
+
+const noCeiling: MemoryResources = { requestBytes: undefined, limitBytes: undefined }
+
+/** Kubernetes' Status object, as far as it counts. */
+interface Status {
+  message: string
+  /** The kind of the object that was not found. */
+  kind: string | undefined
+  causes: readonly { reason: string | undefined; field: string | undefined }[]
+}
+
+type Rule = readonly [code: ErrorCode, applies: RegExp | ((status: Status) => boolean)]
+
+const hasCause = (reason: string) => (status: Status) =>
+  status.causes.some(cause => cause.reason === reason)
+
+/** Policies deny with 422 unless told otherwise, webhooks with any status. */
+const policy = /ValidatingAdmissionPolicy '|admission webhook "/
+
+/** The first that applies counts. */
+const rules: Readonly<Record<number, readonly Rule[]>> = {
+  403: [
+    ['RESIZE_NODE_CAPACITY', hasCause('NodeCapacity')],
+    ['RESIZE_NODE_PLATFORM', hasCause('UnsupportedPlatform')],
+    ['RESIZE_QUOTA', /exceeded quota: |failed quota: /],
+    ['RESIZE_LIMIT_RANGE', /(maximum|minimum) \S+ usage per |limit to request ratio per /],
+    ['RESIZE_RBAC', /User "[^"]*" cannot /],
+    ['RESIZE_NODE_FEATURE', /pod update requires features/],
+    ['RESIZE_NODE_MISSING', /node "[^"]*" not found/],
+    ['KUBERNETES_BUSY', /not yet ready to handle request/],
+    ['RESIZE_POLICY', /./],
+  ],
+  422: [
+    ['RESIZE_POD_REPLACED', ({ causes }) => causes.some(({ field }) => field === 'metadata.uid')],
+    ['RESIZE_NODE_UNSUPPORTED', /without support for resize/],
+    ['RESIZE_QOS', /QOS Class may not change/],
+    ['RESIZE_LIMIT_RULE', /unless resizePolicy is RestartContainer/],
+    ['RESIZE_POD_UNSUPPORTED', /pods cannot be resized|with pod-level resources cannot/],
+    ['RESIZE_INVALID', /./],
+  ],
+  404: [
+    ['RESIZE_POD_GONE', ({ kind }) => kind === 'pods'],
+    ['RESIZE_UNSUPPORTED', /./],
+  ],
+  401: [['KUBERNETES_UNAUTHORIZED', /./]],
+  409: [['RESIZE_CONFLICT', /./]],
+  429: [['KUBERNETES_BUSY', /./]],
+}
+
+/** The error that a reply is, if it is one. `wanted`: what was asked for. */
+export function refusalOf(reply: Reply, wanted: MemoryResources): KubernetesError | undefined {
+  const { status } = reply
+  if (status === 200) return undefined
+  const told = statusOf(reply)
+  const code = told && meaningOf(status, told)
+  if (code) return new KubernetesError(code, reply, ceilingOf(told.message, wanted))
+  if (status === 401) return new KubernetesError('KUBERNETES_UNAUTHORIZED', reply)
+  if (status === 429) return new KubernetesError('KUBERNETES_BUSY', reply)
+  if (status >= 500) return new KubernetesError('KUBERNETES_FAILED', reply)
+  return new KubernetesError(told ? 'RESIZE_INVALID' : 'KUBERNETES_NOT_KUBERNETES', reply)
+}
+
+function meaningOf(status: number, told: Status): ErrorCode | undefined {
+  if (status < 500 && policy.test(told.message)) return 'RESIZE_POLICY'
+  const rule = rules[status]?.find(([, applies]) =>
+    applies instanceof RegExp ? applies.test(told.message) : applies(told),
+  )
+  return rule?.[0]
+}
+
+/** Undefined for a proxy's page, which says nothing about the pod. */
+function statusOf(reply: Reply): Status | undefined {
+  const json = parse(reply.body)
+  if (text(json, 'kind') !== 'Status') return undefined
+  return {
+    message: text(json, 'message') || 'without a message',
+    kind: text(json, 'details', 'kind'),
+    causes: list(json, 'details', 'causes').map(cause => ({
+      reason: text(cause, 'reason'),
+      field: text(cause, 'field'),
+    })),
+  }
+}
+
+/** What was wanted less what the message says was too much of it. */
+function ceilingOf(
+  message: string,
+  { requestBytes, limitBytes }: MemoryResources,
+): MemoryResources {
+  const less = (wanted: number | undefined, excess: number | undefined) =>
+    wanted === undefined || excess === undefined || excess <= 0
+      ? undefined
+      : Math.max(0, wanted - excess)
+  return {
+    requestBytes: less(requestBytes, requestExcess(message)),
+    limitBytes: less(limitBytes, limitExcess(message)),
+  }
+}
+
+function requestExcess(message: string): number | undefined {
+  const node = /memory, requested: (\d+), allocatable: (\d+)/.exec(message)
+  if (node) return Number(node[1]) - Number(node[2])
+  return (
+    quotaExcess(message, '(?:requests\\.)?memory') ??
+    rangeExcess(message, /maximum memory usage per \w+ is ([^ ,]+), but request is ([^ ,\]]+)/)
+  )
+}
+
+function limitExcess(message: string): number | undefined {
+  return (
+    quotaExcess(message, 'limits\\.memory') ??
+    rangeExcess(message, /maximum memory usage per \w+ is ([^ ,]+), but limit is ([^ ,\]]+)/)
+  )
+}
+
+function quotaExcess(message: string, resource: string): number | undefined {
+  const amount = (part: string) => {
+    const found = new RegExp(`${part}: (?:[^:]*,)?${resource}=([^, ]+)`).exec(message)
+    return found?.[1] === undefined ? undefined : parseBytes(found[1])
+  }
+  const [more, used, most] = [amount('requested'), amount('used'), amount('limited')]
+  if (more === undefined || used === undefined || most === undefined) return undefined
+  return used + more - most
+}
+
+function rangeExcess(message: string, pattern: RegExp): number | undefined {
+  const [, most = '', wanted = ''] = pattern.exec(message) ?? []
+  const [mostBytes, wantedBytes] = [parseBytes(most), parseBytes(wanted)]
+  return mostBytes === undefined || wantedBytes === undefined ? undefined : wantedBytes - mostBytes
+}
+
+/** Kubernetes' own sentence, or the body as it is. */
+function said(reply: Reply): string {
+  return quote(statusOf(reply)?.message ?? reply.body)
+}

@@ -1,0 +1,112 @@
+/** Who may hold how much of the container's memory: no worker starts without its own. */
+import type { PoolKey } from '../model.ts'
+import { inMib } from './words.ts'
+
+const MIB = 2 ** 20
+
+export interface Account {
+  key: PoolKey
+  /** Bytes of one worker; undefined: not known. */
+  cost: number | undefined
+  /** Workers that are there, or were ordered. */
+  workers: number
+}
+
+export interface Books {
+  /** What TorchServe holds beside its workers; undefined: not known. */
+  base: number | undefined
+  /** A share over what was seen: for peaks between two looks, and for loads that need more than they keep. */
+  margin: number
+  /** What may be used now; Infinity where nothing limits it, undefined where that is not known. */
+  granted: number | undefined
+  /** The most that may be asked for; at least what is granted. */
+  most: number
+  /** What keeps it from being more, as the end of a sentence. */
+  because: string
+}
+
+export type Admission =
+  /** `to` workers fit into what is granted. */
+  | { kind: 'granted'; to: number }
+  /** None more fits yet; memory for `to` is being asked for. */
+  | { kind: 'asked'; to: number; bytes: number }
+  | { kind: 'refused'; why: string }
+
+/** The part of an amount that was asked for with a margin. */
+export function withoutMargin(bytes: number, margin: number): number {
+  return bytes / (1 + margin)
+}
+
+export class Ledger {
+  readonly #books: Books
+  readonly #accounts: Map<PoolKey, Account>
+  /** Workers that pools ask for and memory can be asked for. */
+  readonly #wanted = new Map<PoolKey, number>()
+
+  constructor(books: Books, accounts: readonly Account[]) {
+    this.#books = books
+    this.#accounts = new Map(accounts.map(account => [account.key, account]))
+  }
+
+  /** What everything that is there needs, margin included; undefined while not known. */
+  get need(): number | undefined {
+    return this.#sum(({ workers }) => workers)
+  }
+
+  /** The same for what pools ask for. */
+  get wanted(): number | undefined {
+    return this.#sum(({ key, workers }) => Math.max(workers, this.#wanted.get(key) ?? 0))
+  }
+
+  /** Whether a pool may grow to `to` workers; what is granted is taken. */
+  admit(key: PoolKey, to: number): Admission {
+    const { granted, most, because } = this.#books
+    const account = this.#accounts.get(key)
+    if (!account || granted === Infinity) return { kind: 'granted', to }
+    if (granted === undefined) {
+      return { kind: 'refused', why: 'how much memory the container may use is not known' }
+    }
+    const next = this.#needWith(account, account.workers + 1)
+    if (next === undefined) return { kind: 'refused', why: this.#unknown(account) }
+    const feasible = this.#largest(account, to, most)
+    if (feasible === account.workers) {
+      return { kind: 'refused', why: `one worker more needs ${inMib(next)} and ${because}` }
+    }
+    this.#wanted.set(key, feasible)
+    const fitting = this.#largest(account, to, granted)
+    if (fitting === account.workers) return { kind: 'asked', to: feasible, bytes: this.wanted ?? 0 }
+    account.workers = fitting
+    return { kind: 'granted', to: fitting }
+  }
+
+  /** The most workers up to `to` whose need is within `bytes`; at least those that are there. */
+  #largest(account: Account, to: number, bytes: number): number {
+    let workers = account.workers
+    while (workers < to && (this.#needWith(account, workers + 1) ?? Infinity) <= bytes) workers++
+    return workers
+  }
+
+  #needWith(account: Account, workers: number): number | undefined {
+    return this.#sum(each => (each === account ? workers : each.workers))
+  }
+
+  #sum(workersOf: (account: Account) => number): number | undefined {
+    const { base, margin } = this.#books
+    let sum = base
+    for (const account of this.#accounts.values()) {
+      const workers = workersOf(account)
+      if (workers === 0) continue
+      if (account.cost === undefined || sum === undefined) return undefined
+      sum += workers * account.cost
+    }
+    return sum === undefined ? undefined : Math.ceil((sum * (1 + margin)) / MIB) * MIB
+  }
+
+  #unknown({ key }: Account): string {
+    if (this.#books.base === undefined) return 'what TorchServe itself needs is not known yet'
+    const unknown = [...this.#accounts.values()].find(
+      each => each.cost === undefined && (each.workers > 0 || each.key === key),
+    )
+    return `what a worker of ${unknown?.key ?? key} needs is not known: share the pod's PID namespace, or set workerMemory`
+  }
+}

@@ -1,0 +1,192 @@
+/** The memory of the pod as a whole: what workers may take of it, and whether it should change. */
+import type { MemoryPolicy } from '../config.ts'
+import type { MemoryInputs, Observation, PodSeen, ResizeDecision } from '../model.ts'
+import { Ledger, withoutMargin, type Account, type Books } from './ledger.ts'
+import { active, learnLimit, type Limit } from './limits.ts'
+import { amountsFor, distanceIn } from './resize/amounts.ts'
+import { unfitness } from './resize/kubelet.ts'
+import { noResize, type ResizeMemory } from './resize/ruling.ts'
+import { ruleResize } from './resize/rules.ts'
+import { settleResize } from './resize/settle.ts'
+import { addToWindow, emptyWindow, largest, type MaxWindow } from './window.ts'
+import { inMib } from './words.ts'
+
+/** TorchServe's own need is the most it had within this time: its heap and its caches come and go. */
+const BASE_WINDOW_MS = 10 * 60_000
+const MARGIN = 0.1
+const LARGEST_MARGIN = 0.4
+
+export interface PodMemory {
+  resize: ResizeMemory
+  /** What TorchServe was seen to hold beside its workers; bytes. */
+  base: MaxWindow
+  /** The same by what the pod asks for, where its cgroup cannot be seen. */
+  declaredBase: number | undefined
+  /** Kills for want of memory so far, and the margin they taught. */
+  kills: number | undefined
+  margin: Limit | undefined
+}
+
+export const newPod: PodMemory = {
+  resize: noResize,
+  base: emptyWindow,
+  declaredBase: undefined,
+  kills: undefined,
+  margin: undefined,
+}
+
+/** What is listed of one pool, for the accounts. */
+export interface PoolUse extends Account {
+  /** Bytes that its workers hold now, as far as they can be seen. */
+  used: number
+}
+
+/** Takes in what was seen of the pod since the last tick. */
+export function takeInPod(
+  before: PodMemory,
+  { pod, resized }: Pick<Observation, 'pod' | 'resized'>,
+  pools: readonly PoolUse[],
+  nowMs: number,
+): PodMemory {
+  const resize = resized ? settleResize(before.resize, resized) : before.resize
+  const memory = learnMargin({ ...before, resize }, pod, nowMs)
+  if (pod.memory.state === 'fresh') {
+    const used = pools.reduce((sum, pool) => sum + pool.used, 0)
+    const base = Math.max(0, pod.memory.value.workingBytes - used)
+    return { ...memory, base: addToWindow(memory.base, nowMs, base, BASE_WINDOW_MS) }
+  }
+  if (memory.declaredBase !== undefined || pod.state.state !== 'fresh') return memory
+  const { actual, desired } = pod.state.value.container
+  const has = desired.requestBytes ?? actual?.limitBytes ?? desired.limitBytes
+  if (has === undefined || pools.some(({ cost, workers }) => workers > 0 && cost === undefined)) {
+    return memory
+  }
+  const workers = pools.reduce((sum, pool) => sum + pool.workers * (pool.cost ?? 0), 0)
+  return { ...memory, declaredBase: Math.max(0, withoutMargin(has, MARGIN) - workers) }
+}
+
+/** A process that was killed for want of memory needed more than it was seen to. */
+function learnMargin(memory: PodMemory, { memory: cgroup }: PodSeen, nowMs: number): PodMemory {
+  if (cgroup.state !== 'fresh') return memory
+  const { oomKills } = cgroup.value
+  // A container that started anew begins at 0.
+  if (memory.kills === undefined || oomKills <= memory.kills) return { ...memory, kills: oomKills }
+  const share = Math.min(2 * (active(memory.margin, nowMs)?.most ?? MARGIN), LARGEST_MARGIN)
+  const why = 'a process was killed for want of memory'
+  return { ...memory, kills: oomKills, margin: learnLimit(memory.margin, share, why, nowMs) }
+}
+
+export function openLedger(
+  memory: PodMemory,
+  pod: PodSeen,
+  pools: readonly Account[],
+  policy: MemoryPolicy,
+  nowMs: number,
+): Ledger {
+  return new Ledger(booksOf(memory, pod, policy, nowMs), pools)
+}
+
+function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: number): Books {
+  const base = largest(memory.base) ?? memory.declaredBase
+  const margin = active(memory.margin, nowMs)?.most ?? MARGIN
+  const granted = grantedBytes(pod, policy)
+  const cannot = whyNotMore(memory, pod, policy, nowMs)
+  const ceiling = active(memory.resize.ceiling, nowMs)
+  const cap = capOf(memory, pod, policy)
+  const most = cannot ? 0 : Math.min(cap, ceiling?.most ?? Infinity)
+  const ofThem =
+    cannot ??
+    (ceiling && ceiling.most < cap
+      ? `more was refused: ${ceiling.why}`
+      : `the cap is ${inMib(cap)}`)
+  const has = granted === undefined ? '' : `the container has ${inMib(granted)}; `
+  return { base, margin, granted, most: Math.max(most, granted ?? 0), because: `${has}${ofThem}` }
+}
+
+/** The most that may be asked for: a Burstable container's request stays a little below its limit. */
+function capOf({ resize }: PodMemory, { state }: PodSeen, policy: MemoryPolicy): number {
+  const { maxMemory = 0 } = policy
+  if (state.state === 'absent') return maxMemory
+  const distance = resize.distance ?? distanceIn(state.value.container.desired)
+  return amountsFor(state.value, maxMemory, policy, distance).requestBytes ?? maxMemory
+}
+
+/** What may be used: the limit, and what the node has set aside where that can be changed. */
+function grantedBytes({ memory, state }: PodSeen, policy: MemoryPolicy): number | undefined {
+  const container = state.state === 'absent' ? undefined : state.value.container
+  const limit =
+    memory.state === 'fresh'
+      ? (memory.value.limitBytes ?? Infinity)
+      : container
+        ? ((container.actual ?? container.desired).limitBytes ?? Infinity)
+        : policy.inPod
+          ? undefined
+          : Infinity
+  if (limit === undefined || policy.maxMemory === undefined) return limit
+  return Math.min(limit, container?.allocatedRequestBytes ?? Infinity)
+}
+
+/** Why no more memory can be asked for at all, as the end of a sentence. */
+function whyNotMore(
+  { resize }: PodMemory,
+  { state }: PodSeen,
+  policy: MemoryPolicy,
+  nowMs: number,
+): string | undefined {
+  if (policy.maxMemory === undefined) return 'no cap is set (STOKER_MAX_MEMORY), so it stays'
+  if (state.state !== 'fresh') return `more cannot be asked for: ${state.why}`
+  const standing = state.value.peers.find(({ wroteAtMs }) => wroteAtMs === undefined)
+  if (standing) return `${standing.name} sets the memory of this pod`
+  if (resize.peer && nowMs < resize.peer.untilMs) return 'somebody else has just set its memory'
+  return active(resize.off, nowMs)?.why ?? unfitness(state.value)?.text
+}
+
+/** Whether the pod's memory should change; undefined where that is not Stoker's to decide. */
+export function decidePod(
+  memory: PodMemory,
+  { memory: cgroup, state }: PodSeen,
+  ledger: Ledger,
+  policy: MemoryPolicy,
+  nowMs: number,
+): { decision: ResizeDecision | undefined; memory: PodMemory } {
+  if (policy.maxMemory === undefined) return { decision: undefined, memory }
+  const inputs = inputsOf(memory, { memory: cgroup, state }, ledger, policy, nowMs)
+  if (state.state !== 'fresh') {
+    const because = `The pod cannot be read: ${state.why}`
+    return { decision: { atMs: nowMs, reason: 'memory_stale', because, inputs }, memory }
+  }
+  const { memory: resize, ...ruling } = ruleResize({
+    nowMs,
+    policy,
+    pod: state.value,
+    readAtMs: state.atMs,
+    cgroup,
+    wanted: ledger.wanted,
+    memory: memory.resize,
+  })
+  return { decision: { atMs: nowMs, inputs, ...ruling }, memory: { ...memory, resize } }
+}
+
+function inputsOf(
+  { base, declaredBase, resize }: PodMemory,
+  pod: PodSeen,
+  ledger: Ledger,
+  policy: MemoryPolicy,
+  nowMs: number,
+): MemoryInputs {
+  const container = pod.state.state === 'fresh' ? pod.state.value.container : undefined
+  const cgroup = pod.memory.state === 'fresh' ? pod.memory.value : undefined
+  const granted = grantedBytes(pod, policy)
+  return {
+    need: ledger.need ?? null,
+    wanted: ledger.wanted ?? null,
+    base: largest(base) ?? declaredBase ?? null,
+    usage: cgroup?.usageBytes ?? null,
+    working: cgroup?.workingBytes ?? null,
+    granted: granted === undefined || granted === Infinity ? null : granted,
+    desired: container?.desired ?? null,
+    actual: container?.actual ?? null,
+    cap: policy.maxMemory ?? null,
+    ceiling: active(resize.ceiling, nowMs)?.most ?? null,
+  }
+}

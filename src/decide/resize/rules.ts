@@ -1,0 +1,215 @@
+/** When the pod's memory is raised, lowered, taken back or healed. */
+import { active, learnLimit } from '../limits.ts'
+import { inMib, seconds } from '../words.ts'
+import {
+  amountsFor,
+  amountsText,
+  distanceIn,
+  healed,
+  lowered,
+  raised,
+  same,
+  takenBack,
+} from './amounts.ts'
+import { progressOf, unfitness } from './kubelet.ts'
+import { hold, learned, longer, order } from './ruling.ts'
+import type { Ordered, ResizeView, Rule, Ruling } from './ruling.ts'
+
+/** Memory is given back when it was too much for so long: pools may still be changing their minds. */
+const LOWER_AFTER_MS = 5_000
+/** Less than this is not worth a change. */
+const WORTHWHILE = 32 * 2 ** 20
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+/** A container that was killed for want of memory this long ago may have been resized while it was down. */
+const KILLED_LATELY_MS = 10 * MINUTE_MS
+
+const unfit: Rule = view => {
+  const why = unfitness(view.pod)
+  if (!why) return undefined
+  const { ordered } = view.memory
+  return hold(view, why.lasts ? 'unsupported' : 'not_running', why.text, {
+    // What was under way may have landed while the container was down.
+    suspect: view.memory.suspect || ordered !== undefined,
+    ordered: undefined,
+    expected: undefined,
+  })
+}
+
+/** What is found first, and after each restart. A resize that met a container which was down sets the container's cgroup and not the pod's, which nobody can see. */
+const found: Rule = view => {
+  const { memory, nowMs, pod } = view
+  const { desired, lastTermination, restartCount } = pod.container
+  const finishedMs = lastTermination?.finishedAtMs ?? 0
+  const killedLately =
+    lastTermination?.reason === 'OOMKilled' && nowMs - finishedMs < KILLED_LATELY_MS
+  const met =
+    memory.restartCount === undefined
+      ? killedLately
+      : memory.restartCount !== restartCount && memory.ordered !== undefined
+  const leftBehind = (pod.podLimitBytes ?? Infinity) < (desired.limitBytes ?? 0)
+  const suspect = memory.suspect || met || (leftBehind && memory.ordered === undefined)
+  const distance = memory.distance ?? distanceIn(desired)
+  return learned(view, { suspect, restartCount, distance })
+}
+
+const off: Rule = view => {
+  const limit = active(view.memory.off, view.nowMs)
+  if (!limit) return undefined
+  const again = seconds(limit.untilMs - view.nowMs)
+  return hold(view, 'unsupported', `${limit.why} Trying again in ${again}.`, { ordered: undefined })
+}
+
+const underWay: Rule = view => {
+  const { cgroup, memory, nowMs, pod, readAtMs } = view
+  const { ordered } = memory
+  if (!ordered) return undefined
+  const { kind, to } = ordered.action
+  const text = amountsText(to)
+  if (ordered.answeredMs === undefined || readAtMs <= ordered.answeredMs) {
+    return hold(view, 'confirming', `${text}: waiting for the API server.`)
+  }
+  // The call failed, or somebody wrote over it: the next rule tells which.
+  if (!same(pod.container.desired, to)) return learned(view, { ordered: undefined })
+  const progress = progressOf(ordered, pod, cgroup, nowMs)
+  if (progress.state === 'waiting') return hold(view, 'confirming', `${text}: ${progress.why}.`)
+  if (progress.state === 'refused') return takeBack(view, ordered, progress.why)
+  return learned(view, {
+    ordered: undefined,
+    expected: to,
+    ...(kind === 'heal' ? { suspect: false } : {}),
+  })
+}
+
+function takeBack(view: ResizeView, { action }: Pick<Ordered, 'action'>, why: string): Ruling {
+  const { memory, nowMs, pod } = view
+  const to = takenBack(pod, action)
+  if (same(to, pod.container.desired)) {
+    const lastsMs = longer(memory.pause, nowMs, MINUTE_MS, 10 * MINUTE_MS)
+    const pause = { untilMs: nowMs + lastsMs, lastsMs, why: `${amountsText(to)}: ${why}.` }
+    return hold(view, 'paused', pause.why, { pause, ordered: undefined, expected: to })
+  }
+  const text = `${amountsText(action.to)}: ${why}. Back to ${amountsText(to)}, so that the wish blocks nobody.`
+  if (action.kind === 'lower') {
+    const lastsMs = longer(memory.keepLimit, nowMs, MINUTE_MS, 10 * MINUTE_MS)
+    const keepLimit = { untilMs: nowMs + lastsMs, lastsMs, why }
+    return order(view, 'revert', to, 'taken_back', text, { keepLimit })
+  }
+  const most = to.requestBytes ?? to.limitBytes ?? 0
+  const ceiling =
+    action.kind === 'raise' ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
+  return order(view, 'revert', to, 'taken_back', text, { ceiling })
+}
+
+const peers: Rule = view => {
+  const { memory, nowMs, pod } = view
+  const { desired } = pod.container
+  const standing = pod.peers.find(({ wroteAtMs }) => wroteAtMs === undefined)
+  if (standing) {
+    const text = `${standing.name} sets the memory of this pod; it is left to that.`
+    return hold(view, 'peer', text, { expected: desired })
+  }
+  if (memory.expected === undefined) return learned(view, { expected: desired })
+  if (!same(memory.expected, desired)) {
+    const lastsMs = longer(memory.peer, nowMs, MINUTE_MS, HOUR_MS)
+    const name = pod.peers.at(-1)?.name ?? 'Somebody'
+    const text = `${name} set ${amountsText(desired)} where ${amountsText(memory.expected)} was expected; leaving it for ${seconds(lastsMs)}.`
+    const peer = { untilMs: nowMs + lastsMs, lastsMs }
+    return hold(view, 'peer', text, { peer, expected: desired })
+  }
+  if (!memory.peer || nowMs >= memory.peer.untilMs) return undefined
+  const left = seconds(memory.peer.untilMs - nowMs)
+  return hold(view, 'peer', `Somebody else set the memory; leaving it for ${left} more.`)
+}
+
+const pausing: Rule = view => {
+  const { pause } = view.memory
+  if (!pause || view.nowMs >= pause.untilMs) return undefined
+  return hold(
+    view,
+    'paused',
+    `${pause.why} Trying again in ${seconds(pause.untilMs - view.nowMs)}.`,
+  )
+}
+
+/** A refused wish that an agent before this one left behind. */
+const leftover: Rule = view => {
+  const { container, inProgress, pending } = view.pod
+  const refused = pending ?? (inProgress?.reason === '' ? undefined : inProgress)
+  if (!refused) return undefined
+  const { actual, desired, restartCount } = container
+  const kind = pending ? 'raise' : 'lower'
+  const action = { kind, to: desired, from: actual ?? desired, restartCount } as const
+  return takeBack(view, { action }, `the kubelet says ${refused.reason}: ${refused.message}`)
+}
+
+const healing: Rule = view => {
+  if (!view.memory.suspect) return undefined
+  const text =
+    'The container went down around a change of its memory, and the pod may have kept the old amount: changing it by 1 MiB, which sets both.'
+  return order(view, 'heal', healed(view.pod, view.policy), 'healing', text)
+}
+
+const raising: Rule = view => {
+  const { memory, nowMs, pod, policy, wanted } = view
+  if (wanted === undefined) {
+    return hold(view, 'memory_unknown', 'What the workers need is not known yet.')
+  }
+  const { desired } = pod.container
+  const ceiling = active(memory.ceiling, nowMs)
+  const most = Math.max(ceiling?.most ?? Infinity, desired.requestBytes ?? 0)
+  const to = raised(desired, amountsFor(pod, Math.min(wanted, most), policy, memory.distance ?? 0))
+  if (!same(desired, to)) {
+    const text = `The workers asked for need ${inMib(wanted)}: ${amountsText(desired)} → ${amountsText(to)}.`
+    return order(view, 'raise', to, 'more_workers', text)
+  }
+  if (wanted <= (desired.requestBytes ?? Infinity)) return undefined
+  const by = ceiling ? ceiling.why : `the cap is ${inMib(policy.maxMemory ?? Infinity)}`
+  return hold(view, 'limited', `The workers asked for need ${inMib(wanted)}, but ${by}.`)
+}
+
+const lowering: Rule = view => {
+  const { cgroup, memory, nowMs, pod, policy, wanted } = view
+  if (wanted === undefined) return undefined
+  const { desired } = pod.container
+  const mayLower = !memory.limitOnlyRises && nowMs >= (memory.keepLimit?.untilMs ?? 0)
+  const to = lowered(pod, amountsFor(pod, wanted, policy, memory.distance ?? 0), cgroup, mayLower)
+  const spare = Math.max(
+    (desired.requestBytes ?? 0) - (to.requestBytes ?? 0),
+    (desired.limitBytes ?? 0) - (to.limitBytes ?? 0),
+  )
+  if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
+  const sinceMs = memory.tooMuchSinceMs ?? nowMs
+  const leftMs = sinceMs + LOWER_AFTER_MS - nowMs
+  if (leftMs > 0) {
+    const text = `${inMib(spare)} more than needed; given back in ${seconds(leftMs)}.`
+    return hold(view, 'fits', text, { tooMuchSinceMs: sinceMs })
+  }
+  const text = `The workers there need ${inMib(wanted)}: ${amountsText(desired)} → ${amountsText(to)}.`
+  return order(view, 'lower', to, 'fewer_workers', text)
+}
+
+const inOrder: readonly Rule[] = [
+  unfit,
+  found,
+  off,
+  underWay,
+  peers,
+  pausing,
+  leftover,
+  healing,
+  raising,
+  lowering,
+]
+
+/** The first rule that settles the matter decides; what the rules before it learned is kept. */
+export function ruleResize(view: ResizeView): Ruling {
+  let seen = view
+  for (const rule of inOrder) {
+    const said = rule(seen)
+    if (said && 'reason' in said) return said
+    if (said) seen = said.learned
+  }
+  const has = amountsText(view.pod.container.desired)
+  return hold(seen, 'fits', `The workers need ${inMib(view.wanted ?? 0)}; the pod has ${has}.`)
+}

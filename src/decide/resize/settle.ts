@@ -1,0 +1,73 @@
+/** What the answer to an order teaches. */
+import type { ResizeOutcome } from '../../model.ts'
+import { learnLimit } from '../limits.ts'
+import { longer, type ResizeMemory } from './ruling.ts'
+
+const PAUSE_MS = 5_000
+const LONGEST_PAUSE_MS = 5 * 60_000
+
+/** The amount was too much; less may be granted. */
+const tooMuch: ReadonlySet<string> = new Set([
+  'RESIZE_NODE_CAPACITY',
+  'RESIZE_QUOTA',
+  'RESIZE_LIMIT_RANGE',
+  'RESIZE_POLICY',
+])
+
+/** The call may have been made, or may work in a moment. */
+const passing: ReadonlySet<string> = new Set([
+  'KUBERNETES_UNREACHABLE',
+  'KUBERNETES_TIMEOUT',
+  'KUBERNETES_FAILED',
+  'KUBERNETES_BUSY',
+  'KUBERNETES_REPLY_TOO_LARGE',
+  'KUBERNETES_UNAUTHORIZED',
+  'RESIZE_CONFLICT',
+])
+
+export function settleResize(memory: ResizeMemory, outcome: ResizeOutcome): ResizeMemory {
+  const { ordered } = memory
+  const { action, atMs } = outcome
+  switch (outcome.kind) {
+    case 'accepted':
+      return { ...memory, pause: undefined, ordered: ordered && { ...ordered, answeredMs: atMs } }
+    case 'advised':
+      return { ...memory, ordered: undefined }
+    case 'unfit': {
+      const pause = { untilMs: atMs + PAUSE_MS, lastsMs: PAUSE_MS, why: `${outcome.why}.` }
+      return { ...memory, ordered: undefined, pause }
+    }
+    case 'failed': {
+      const { ceiling, code, message, retryAfterMs } = outcome
+      if (passing.has(code)) {
+        const lastsMs = longer(memory.pause, atMs, PAUSE_MS, LONGEST_PAUSE_MS)
+        const untilMs = atMs + Math.max(lastsMs, retryAfterMs ?? 0)
+        // Whether it was done shows when the pod is read next.
+        const kept = ordered && { ...ordered, answeredMs: atMs }
+        return { ...memory, ordered: kept, pause: { untilMs, lastsMs, why: message } }
+      }
+      if (code === 'RESIZE_LIMIT_RULE') {
+        return { ...memory, ordered: undefined, limitOnlyRises: true }
+      }
+      if (!tooMuch.has(code)) {
+        return { ...memory, ordered: undefined, off: learnLimit(memory.off, 0, message, atMs) }
+      }
+      if (action.kind !== 'raise') {
+        const lastsMs = longer(memory.pause, atMs, PAUSE_MS, LONGEST_PAUSE_MS)
+        const pause = { untilMs: atMs + lastsMs, lastsMs, why: message }
+        return { ...memory, ordered: undefined, pause }
+      }
+      const { from, to } = action
+      const distance = (to.limitBytes ?? 0) - (to.requestBytes ?? 0)
+      const most = Math.max(
+        from.requestBytes ?? from.limitBytes ?? 0,
+        Math.min(
+          ceiling.requestBytes ?? from.requestBytes ?? Infinity,
+          ceiling.limitBytes === undefined ? Infinity : ceiling.limitBytes - distance,
+        ),
+      )
+      const learned = learnLimit(memory.ceiling, most, message, atMs)
+      return { ...memory, ordered: undefined, ceiling: learned }
+    }
+  }
+}

@@ -1,0 +1,38 @@
+/** What differs between the versions of Kubernetes, for those who resize memory. */
+export interface Profile {
+  /** Whether `pods/resize` is served. */
+  resize: boolean
+  /** Whether the kubelet says which generation it has seen. */
+  observedGeneration: boolean
+  /** Whether a memory limit can be lowered, or added, without a restart. */
+  limitsMove: boolean
+  /** Whether the API server refuses what the node could never hold; else the kubelet calls it infeasible. */
+  checksCapacity: boolean
+  /** Whether pods with resources of their own can be resized, and the kubelet reports the pod's. */
+  podLevel: boolean
+  /** From the change of the cgroup until the status says so: the kubelet looks at containers every other second, or when told. */
+  reportMs: number
+}
+
+const gated: Profile = {
+  resize: false,
+  observedGeneration: false,
+  limitsMove: false,
+  checksCapacity: false,
+  podLevel: false,
+  reportMs: 1_700,
+}
+const beta: Profile = { ...gated, resize: true }
+const lowering: Profile = { ...beta, observedGeneration: true, limitsMove: true }
+const checking: Profile = { ...lowering, checksCapacity: true, podLevel: true, reportMs: 35 }
+
+export const versions = {
+  '1.32': gated,
+  '1.33': beta,
+  '1.34': lowering,
+  '1.35': lowering,
+  '1.36': checking,
+  '1.37': checking,
+} as const satisfies Record<string, Profile>
+
+export type Version = keyof typeof versions

@@ -1,0 +1,184 @@
+import type {
+  ContainerMemory,
+  MemoryResources,
+  PodSeen,
+  PodState,
+  ResizeAction,
+  ResizeOutcome,
+} from '../../src/model.ts'
+
+export const MIB = 2 ** 20
+
+/** How the API server and the kubelet answer a wish. */
+export type Answer =
+  | 'granted'
+  | 'deferred'
+  | 'infeasible'
+  | 'refused decrease'
+  | 'silent'
+  | 'quota'
+  | 'rbac'
+  | 'limit rule'
+  | 'timeout, written'
+  | 'timeout, lost'
+
+interface Options {
+  requestMib?: number
+  limitMib?: number | undefined
+  qosClass?: PodState['qosClass']
+  baseMib?: number
+}
+
+/** A pod with a TorchServe container, and a kubelet that acts within a second or as it is told. */
+export class Container {
+  answer: Answer = 'granted'
+  /** Of what the kubelet lets the node have. */
+  grantedUpToMib = Infinity
+  quotaMib = Infinity
+  cgroupVisible = true
+  apiReachable = true
+  /** Page cache that could be given back. */
+  cacheMib = 0
+  baseMib: number
+  readonly state: PodState
+  cgroup: ContainerMemory
+  #refusedAtMs = 0
+
+  constructor(nowMs: number, options: Options = {}) {
+    const { requestMib = 600, qosClass = 'Guaranteed', baseMib = 300 } = options
+    const limitMib = 'limitMib' in options ? options.limitMib : requestMib
+    const has = {
+      requestBytes: requestMib * MIB,
+      limitBytes: limitMib === undefined ? undefined : limitMib * MIB,
+    }
+    this.baseMib = baseMib
+    this.cgroup = { usageBytes: 0, workingBytes: 0, limitBytes: has.limitBytes, oomKills: 0 }
+    this.state = {
+      uid: 'u',
+      resourceVersion: '1',
+      createdAtMs: nowMs,
+      generation: 1,
+      observedGeneration: 1,
+      terminating: false,
+      phase: 'Running',
+      qosClass,
+      container: {
+        desired: has,
+        allocatedRequestBytes: has.requestBytes,
+        actual: has,
+        running: true,
+        startedAtMs: nowMs,
+        restartCount: 0,
+        lastTermination: undefined,
+        restartsOnResize: false,
+      },
+      pending: undefined,
+      inProgress: undefined,
+      othersRequestBytes: 0,
+      podLimitBytes: undefined,
+      podLevelResources: false,
+      peers: [],
+    }
+  }
+
+  get desired(): MemoryResources {
+    return this.state.container.desired
+  }
+
+  /** What the API server does with a wish. */
+  patch(action: ResizeAction, atMs: number): ResizeOutcome {
+    const refused = (code: string, ceilingMib?: number): ResizeOutcome => ({
+      action,
+      atMs,
+      kind: 'failed',
+      code,
+      message: `the API server answered ${code}`,
+      ceiling: {
+        requestBytes: ceilingMib === undefined ? undefined : ceilingMib * MIB,
+        limitBytes: undefined,
+      },
+      retryAfterMs: undefined,
+    })
+    const more = (action.to.requestBytes ?? 0) > (this.desired.requestBytes ?? 0)
+    if (this.answer === 'rbac') return refused('RESIZE_RBAC')
+    if (this.answer === 'timeout, lost') return refused('KUBERNETES_TIMEOUT')
+    if (
+      this.answer === 'limit rule' &&
+      (action.to.limitBytes ?? 0) < (this.desired.limitBytes ?? 0)
+    )
+      return refused('RESIZE_LIMIT_RULE')
+    const beyond = (action.to.requestBytes ?? 0) > this.quotaMib * MIB
+    if (more && (this.answer === 'quota' || beyond))
+      return refused('RESIZE_QUOTA', beyond ? this.quotaMib : undefined)
+    this.write(action.to, atMs)
+    return this.answer === 'timeout, written'
+      ? refused('KUBERNETES_TIMEOUT')
+      : { action, atMs, kind: 'accepted' }
+  }
+
+  /** Anybody's write. */
+  write(to: MemoryResources, atMs: number): void {
+    const { container } = this.state
+    container.desired = {
+      requestBytes: to.requestBytes ?? container.desired.requestBytes,
+      limitBytes: to.limitBytes ?? container.desired.limitBytes,
+    }
+    this.state.generation++
+    this.state.pending = undefined
+    this.state.inProgress = undefined
+    this.#refusedAtMs = atMs
+  }
+
+  /** The kubelet, before each look. */
+  sync(nowMs: number, workersBytes: number): void {
+    const { container } = this.state
+    const { desired } = container
+    const workingBytes = this.baseMib * MIB + workersBytes
+    const usageBytes = workingBytes + this.cacheMib * MIB
+    this.cgroup = { ...this.cgroup, workingBytes, usageBytes }
+    if (this.answer === 'silent' || !container.running) return
+    this.state.observedGeneration = this.state.generation
+    const raises = (desired.requestBytes ?? 0) > (container.allocatedRequestBytes ?? 0)
+    const condition = (reason: string, message: string) => ({
+      reason,
+      message,
+      observedGeneration: this.state.generation,
+    })
+    if (raises && (desired.requestBytes ?? 0) > this.grantedUpToMib * MIB) {
+      this.state.pending = condition('Deferred', 'node didn’t have enough resource: memory')
+      return
+    }
+    if (raises && (this.answer === 'deferred' || this.answer === 'infeasible')) {
+      const reason = this.answer === 'deferred' ? 'Deferred' : 'Infeasible'
+      this.state.pending = condition(reason, 'node didn’t have enough resource: memory')
+      return
+    }
+    this.state.pending = undefined
+    container.allocatedRequestBytes = desired.requestBytes
+    const lowers = (desired.limitBytes ?? Infinity) < (container.actual?.limitBytes ?? Infinity)
+    const tooLow = (desired.limitBytes ?? Infinity) <= usageBytes
+    if (lowers && (tooLow || this.answer === 'refused decrease')) {
+      const said = nowMs - this.#refusedAtMs > 12_000
+      this.state.inProgress = condition(
+        said ? 'Error' : '',
+        said ? 'attempting to set pod memory limit (1) below current usage (2)' : '',
+      )
+      return
+    }
+    this.state.inProgress = undefined
+    container.actual = desired
+    this.cgroup.limitBytes = desired.limitBytes
+  }
+
+  seen(atMs: number): PodSeen {
+    const why = 'KUBERNETES_UNREACHABLE'
+    return {
+      state: this.apiReachable
+        ? { state: 'fresh', value: structuredClone(this.state), atMs }
+        : { state: 'stale', value: structuredClone(this.state), atMs: atMs - 1_000, why },
+      memory: this.cgroupVisible
+        ? { state: 'fresh', value: { ...this.cgroup }, atMs }
+        : { state: 'absent', why: 'not shared' },
+    }
+  }
+}

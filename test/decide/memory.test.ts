@@ -1,0 +1,345 @@
+/** Timelines of load, workers and memory. */
+import t from 'tap'
+import { Container, MIB } from './container.ts'
+import { leftAlone, World } from './world.ts'
+
+function setUp(options: ConstructorParameters<typeof Container>[1] = {}, maxMib = 4_000) {
+  const world = new World()
+  const container = new Container(world.nowMs, options)
+  world.container = container
+  world.memoryPolicy = { ...leftAlone, maxMemory: maxMib * MIB, inPod: true }
+  return { world, container }
+}
+
+/** What the base of 300 MiB and so many workers of 100 MiB need, with a tenth more. */
+const need = (workers: number) => Math.ceil(1.1 * (300 + 100 * workers))
+
+t.test('memory is raised before workers start and lowered after they have gone', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  world.rate = 5
+  world.run(30)
+  t.same(world.memoryStory.length, 1, 'for the second worker')
+  world.rate = 60
+  world.run(20)
+  t.equal(world.ready, 8)
+  const last = world.memoryStory.at(-1)
+  t.match(last, new RegExp(`:${need(8)}/${need(8)} more_workers$`))
+  t.equal(container.cgroup.limitBytes, need(8) * MIB)
+  world.rate = 5
+  world.run(150)
+  t.equal(world.ready, 2)
+  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: need(2) * MIB })
+  t.ok(world.memoryStory.slice(-1)[0]?.endsWith('fewer_workers'))
+  t.equal(world.lastResize.reason, 'fits')
+  t.end()
+})
+
+t.test('a worker starts only once its memory is there', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  container.answer = 'silent'
+  world.rate = 10
+  world.run(10)
+  t.equal(world.ready, 1)
+  t.equal(world.last.reason, 'memory')
+  t.match(world.last.because, /First the memory for 2 workers: 550 MiB in all/)
+  t.equal(world.lastResize.reason, 'confirming')
+  container.answer = 'granted'
+  world.run(8)
+  t.equal(world.ready, 3)
+  t.end()
+})
+
+for (const answer of ['deferred', 'infeasible', 'silent'] as const) {
+  t.test(`a raise that is ${answer} is taken back, remembered, and tried again later`, t => {
+    const { world, container } = setUp({ requestMib: need(1) })
+    container.answer = answer
+    world.rate = 10
+    world.run(90)
+    const before = { requestBytes: need(1) * MIB, limitBytes: need(1) * MIB }
+    t.same(container.desired, before, 'the wish blocks nobody')
+    t.equal(world.ready, 1)
+    t.equal(world.last.reason, 'at_memory')
+    t.match(
+      world.last.because,
+      answer === 'silent' ? /the kubelet has not acted for 6\d s/ : /node didn’t have enough/,
+    )
+    t.equal(world.memoryStory.length, 2, 'asked once')
+    container.answer = 'granted'
+    world.run(600)
+    t.equal(world.ready, 3, 'and given in time')
+    t.end()
+  })
+}
+
+t.test('a deferred raise that is granted within seconds is waited for', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  container.answer = 'deferred'
+  world.rate = 10
+  world.run(8)
+  t.match(world.lastResize.because, /the kubelet says Deferred/)
+  container.answer = 'granted'
+  world.run(10)
+  t.equal(world.ready, 3)
+  t.same(
+    world.memoryStory.map(line => line.split(' ')[1]),
+    ['more_workers', 'more_workers'],
+  )
+  t.end()
+})
+
+t.test('a quota that says how much it has is used up to that', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  container.quotaMib = need(4)
+  world.rate = 60
+  world.run(40)
+  t.equal(world.ready, 4)
+  t.equal(world.last.reason, 'at_memory')
+  t.match(world.last.because, /RESIZE_QUOTA/)
+  t.equal(world.lastResize.inputs.ceiling, need(4) * MIB)
+  t.end()
+})
+
+t.test('the cap is the most that is asked for', t => {
+  const { world, container } = setUp({ requestMib: need(1) }, need(3))
+  world.rate = 60
+  world.run(60)
+  t.equal(world.ready, 3)
+  t.equal(world.last.reason, 'at_memory')
+  t.match(
+    world.last.because,
+    /one worker more needs 77\d MiB and the container has 660 MiB; the cap is 660 MiB\./,
+  )
+  t.equal(container.desired.limitBytes, need(3) * MIB)
+  t.end()
+})
+
+t.test('where memory cannot be changed, workers scale within it', t => {
+  for (const [answer, why] of [
+    ['rbac', /RESIZE_RBAC/],
+    ['quota', /RESIZE_QUOTA/],
+  ] as const) {
+    const { world, container } = setUp({ requestMib: need(3) })
+    container.answer = answer
+    world.rate = 60
+    world.run(60)
+    t.equal(world.ready, 3, answer)
+    t.equal(world.last.reason, 'at_memory')
+    t.match(world.last.because, why)
+  }
+  const { world } = setUp({ requestMib: need(2) })
+  world.memoryPolicy = { ...world.memoryPolicy, maxMemory: undefined }
+  world.rate = 60
+  world.run(30)
+  t.equal(world.ready, 2, 'without a cap')
+  t.match(world.last.because, /no cap is set \(STOKER_MAX_MEMORY\)/)
+  t.equal(world.resizes.length, 0)
+  t.end()
+})
+
+t.test('a lower limit that the kubelet refuses is withdrawn, and the request stays low', t => {
+  const { world, container } = setUp({ requestMib: 1_000, limitMib: 1_200, qosClass: 'Burstable' })
+  container.answer = 'refused decrease'
+  world.rate = 5
+  world.run(60)
+  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: 1_200 * MIB })
+  t.equal(world.memoryStory.filter(line => line.endsWith('taken_back')).length, 1)
+  container.answer = 'granted'
+  world.run(60)
+  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: (need(2) + 200) * MIB })
+  t.end()
+})
+
+t.test('a limit is not lowered to what is in use, cache included, nor without knowing that', t => {
+  const { world, container } = setUp({ requestMib: 2_000 })
+  container.cacheMib = 800
+  world.rate = 5
+  world.run(30)
+  const used = 300 + 200 + 800
+  t.ok((container.desired.limitBytes ?? 0) > 1.05 * used * MIB)
+  t.ok((container.desired.limitBytes ?? 0) < 2_000 * MIB)
+  t.notOk(world.memoryStory.some(line => line.endsWith('taken_back')))
+
+  const blind = setUp({ requestMib: 2_000 })
+  blind.container.cgroupVisible = false
+  blind.world.rate = 5
+  blind.world.run(60)
+  t.notOk(blind.world.memoryStory.some(line => line.endsWith('fewer_workers')))
+  t.end()
+})
+
+t.test('Burstable: the limit keeps its distance, or stays', t => {
+  const options = { requestMib: need(1), limitMib: need(1) + 500, qosClass: 'Burstable' } as const
+  const follows = setUp(options)
+  follows.world.rate = 30
+  follows.world.run(60)
+  const most = need(follows.world.ready)
+  t.ok(follows.world.ready > 4)
+  t.same(follows.container.desired, { requestBytes: most * MIB, limitBytes: (most + 500) * MIB })
+
+  const stays = setUp(options)
+  stays.world.memoryPolicy = { ...stays.world.memoryPolicy, memoryLimit: 'keep' }
+  stays.world.rate = 10
+  stays.world.run(30)
+  t.equal(stays.world.ready, 3)
+  const limitBytes = options.limitMib * MIB
+  t.same(stays.container.desired, { requestBytes: need(3) * MIB, limitBytes })
+  stays.world.rate = 60
+  stays.world.run(60)
+  t.ok((stays.container.desired.limitBytes ?? 0) > limitBytes, 'unless workers need more')
+  t.ok((stays.container.desired.limitBytes ?? 0) > (stays.container.desired.requestBytes ?? 0))
+
+  const open = setUp({ ...options, limitMib: undefined })
+  open.world.rate = 30
+  open.world.run(60)
+  t.same(open.container.desired, { requestBytes: most * MIB, limitBytes: undefined })
+
+  const capped = setUp(options, need(4))
+  capped.world.rate = 60
+  capped.world.run(60)
+  t.equal(capped.world.ready, 3, 'the request stays below the limit, which is at the cap')
+  t.equal(capped.world.last.reason, 'at_memory')
+  t.end()
+})
+
+t.test('Kubernetes 1.33: limits only rise', t => {
+  const { world, container } = setUp({ requestMib: 1_000, limitMib: 1_200, qosClass: 'Burstable' })
+  container.answer = 'limit rule'
+  world.rate = 5
+  world.run(60)
+  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: 1_200 * MIB })
+  t.end()
+})
+
+t.test('a call that timed out is looked into: written or not, the workers come', t => {
+  for (const answer of ['timeout, written', 'timeout, lost'] as const) {
+    const { world, container } = setUp({ requestMib: need(1) })
+    container.answer = answer
+    world.rate = 10
+    world.run(4)
+    container.answer = 'granted'
+    world.run(20)
+    t.equal(world.ready, 3, answer)
+    t.equal(world.memoryStory.length, answer === 'timeout, written' ? 2 : 3)
+  }
+  t.end()
+})
+
+t.test('what somebody else sets is left alone for a while, a VPA’s pod for good', t => {
+  const { world, container } = setUp({ requestMib: need(2) })
+  world.rate = 5
+  world.run(10)
+  container.write({ requestBytes: 900 * MIB, limitBytes: 900 * MIB }, world.nowMs)
+  container.state.peers = [{ name: 'kubectl-patch', wroteAtMs: world.nowMs }]
+  world.run(30)
+  t.equal(container.desired.limitBytes, 900 * MIB)
+  t.equal(world.lastResize.reason, 'peer')
+  t.ok(
+    world.resizes.some(({ because }) =>
+      /kubectl-patch set 900 MiB where 550 MiB was expected/.test(because),
+    ),
+  )
+  world.run(60)
+  t.equal(container.desired.limitBytes, need(2) * MIB)
+
+  container.state.peers = [{ name: 'vertical-pod-autoscaler', wroteAtMs: undefined }]
+  world.rate = 60
+  world.run(60)
+  t.equal(container.desired.limitBytes, need(2) * MIB)
+  t.equal(world.ready, 2)
+  t.match(world.last.because, /vertical-pod-autoscaler/)
+  t.end()
+})
+
+t.test('nothing is sent while the container is down or the pod is going', t => {
+  for (const change of [
+    { terminating: true },
+    { phase: 'Succeeded' },
+    { container: { running: false } },
+    { container: { restartsOnResize: true } },
+    { qosClass: 'BestEffort' as const },
+  ]) {
+    const { world, container } = setUp({ requestMib: need(1) })
+    const { container: inner, ...outer } = change as { container?: object }
+    Object.assign(container.state, outer)
+    Object.assign(container.state.container, inner)
+    world.rate = 30
+    world.run(30)
+    t.same(world.memoryStory, [], JSON.stringify(change))
+    t.equal(world.ready, 1)
+    t.equal(world.last.reason, 'at_memory')
+  }
+  t.end()
+})
+
+t.test('a container that went down around a resize is healed by the smallest change', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  world.rate = 10
+  world.run(2)
+  t.equal(world.memoryStory.length, 1)
+  container.state.container.restartCount++
+  world.run(10)
+  const healed = world.memoryStory.find(line => line.endsWith('healing'))
+  t.match(healed, new RegExp(`:${need(2) + 1}/${need(2) + 1} healing`))
+  t.equal(world.memoryStory.filter(line => line.endsWith('healing')).length, 1)
+  t.equal(world.ready, 3)
+  t.end()
+})
+
+t.test('a wish that an agent before this one left refused is taken back', t => {
+  const { world, container } = setUp({ requestMib: need(2) })
+  container.answer = 'deferred'
+  container.write({ requestBytes: 3_000 * MIB, limitBytes: 3_000 * MIB }, world.nowMs)
+  world.rate = 5
+  world.run(3)
+  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: need(2) * MIB })
+  t.end()
+})
+
+t.test('a raise that an agent before this one left is given back', t => {
+  const { world, container } = setUp({ requestMib: 2_000 })
+  world.rate = 5
+  world.run(20)
+  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: need(2) * MIB })
+  t.end()
+})
+
+t.test('what a worker needs is learned, and declared until then', t => {
+  const { world, container } = setUp({ requestMib: 1_000 })
+  container.cgroupVisible = false
+  world.usesVisible = false
+  world.rate = 60
+  world.run(20)
+  t.equal(world.ready, 1)
+  t.equal(world.last.reason, 'at_memory')
+  t.match(world.last.because, /not known/)
+  world.policy = { ...world.policy, workerMemory: 200 * MIB }
+  world.run(20)
+  t.equal(world.ready, 8)
+  // The pod's 1000 MiB held one worker of 200 and a base of 709 with a tenth over both.
+  t.equal(container.desired.limitBytes, Math.ceil(1.1 * (1_000 / 1.1 + 7 * 200)) * MIB)
+  t.end()
+})
+
+t.test('a process killed for want of memory teaches a larger margin', t => {
+  const { world, container } = setUp({ requestMib: need(2) })
+  world.rate = 5
+  world.run(10)
+  container.cgroup = { ...container.cgroup, oomKills: 1 }
+  world.run(10)
+  t.equal(container.desired.limitBytes, 1.2 * 500 * MIB)
+  t.end()
+})
+
+t.test('an API server that cannot be asked stops no worker that fits', t => {
+  const { world, container } = setUp({ requestMib: need(3) })
+  world.rate = 2
+  world.run(5)
+  container.apiReachable = false
+  world.rate = 60
+  world.run(40)
+  t.equal(world.ready, 3)
+  t.equal(world.last.reason, 'at_memory')
+  t.match(world.last.because, /KUBERNETES_UNREACHABLE/)
+  t.equal(world.lastResize.reason, 'memory_stale')
+  t.end()
+})

@@ -1,0 +1,302 @@
+/** What holds for any pod, and what a pod’s author is told. */
+import fc from 'fast-check'
+import { applyPatch } from 'rfc6902'
+import t from 'tap'
+import { parseConfig } from '../../src/config.ts'
+import { inject, uninject, type Injection, type Options } from '../../src/inject/inject.ts'
+import { readPod, type Pod } from '../../src/inject/pod.ts'
+import { asPod, options } from './golden.ts'
+import {
+  invalidities,
+  loosely,
+  qosClass,
+  restrictedViolations,
+  type LoosePod,
+} from './kubernetes-rules.ts'
+
+function patched(pod: Pod, { operations }: Injection): Pod {
+  const copy = structuredClone(pod)
+  const faults = applyPatch(copy, structuredClone([...operations])).filter(fault => fault !== null)
+  if (faults.length > 0) throw faults[0]
+  return asPod(copy)
+}
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 })
+const orNull = <T>(arbitrary: fc.Arbitrary<T>) => maybe(fc.option(arbitrary, { freq: 5 }))
+
+const quantity = (...values: string[]) => maybe(fc.constantFrom(...values))
+const amounts = orNull(
+  fc.record({
+    cpu: quantity('0', '100m', '2'),
+    memory: quantity('0', '64Mi', '4Gi'),
+    'nvidia.com/gpu': quantity('1'),
+  }),
+)
+const resources = orNull(fc.record({ requests: amounts, limits: amounts }))
+const tokenFolder = '/var/run/secrets/kubernetes.io/serviceaccount'
+const paths = fc.constantFrom('/models', '/work', '/var/run/torchserve', tokenFolder)
+const volumeNames = fc.constantFrom(
+  'models',
+  'work',
+  'stoker-token',
+  'stoker-keys',
+  'kube-api-access',
+)
+
+const container = (name: string) =>
+  fc.record({
+    name: fc.constant(name),
+    image: orNull(
+      fc.constantFrom(
+        'pytorch/torchserve:0.12.0',
+        'pytorch/torchserve-kfs',
+        'nginx',
+        'a:torchserve',
+      ),
+    ),
+    args: orNull(
+      fc.array(fc.constantFrom('torchserve', '--start', 'torchserve --start'), { maxLength: 2 }),
+    ),
+    workingDir: orNull(fc.constantFrom('', '/work', '/work/')),
+    ports: orNull(
+      fc.array(fc.record({ containerPort: fc.constantFrom(8081, 8082, 9790) }), { maxLength: 3 }),
+    ),
+    resources,
+    resizePolicy: orNull(
+      fc.uniqueArray(
+        fc.record({
+          resourceName: fc.constantFrom('cpu', 'memory'),
+          restartPolicy: fc.constantFrom('NotRequired', 'RestartContainer'),
+        }),
+        { selector: policy => policy.resourceName },
+      ),
+    ),
+    volumeMounts: orNull(
+      fc.uniqueArray(fc.record({ name: volumeNames, mountPath: paths }), {
+        selector: mount => mount.mountPath,
+      }),
+    ),
+    securityContext: orNull(
+      fc.record({
+        runAsUser: orNull(fc.constantFrom(0, 1000)),
+        runAsNonRoot: maybe(fc.constant(true)),
+        allowPrivilegeEscalation: maybe(fc.constant(false)),
+        capabilities: maybe(fc.constant({ drop: ['ALL'] })),
+      }),
+    ),
+    unknown: maybe(fc.jsonValue()),
+  })
+
+const yes = fc.constantFrom('true', 'false', '')
+const annotations = fc.record(
+  {
+    'stoker.dev/container': fc.constantFrom('one', 'two', 'nobody', ''),
+    'stoker.dev/share-processes': yes,
+    'stoker.dev/share-key-file': yes,
+    'stoker.dev/agent-only-token': yes,
+    'stoker.dev/max-memory': fc.constantFrom('', '8Gi', 'lots'),
+    'stoker.dev/sidecar': fc.constantFrom('native', 'classic'),
+    'stoker.dev/user-id': fc.constantFrom('1000', '0'),
+    'stoker.dev/listen-port': fc.constantFrom('9790', '9791', '0'),
+    'stoker.dev/injected': fc.constantFrom('policy', '{"undo":[]}'),
+    'cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes': fc.constantFrom('', 'work'),
+    'a~b/c"d': fc.string(),
+  },
+  { requiredKeys: [] },
+)
+
+const volume = fc.record({ name: volumeNames, emptyDir: fc.constant({}) })
+const containers = fc.tuple(container('one'), container('two')).map(([one, two]) => [one, two])
+
+/** The pod as Pod Security’s `restricted` wants it. */
+function restricted(pod: LoosePod): LoosePod {
+  const securityContext = { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }
+  const own = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }
+  const confine = (one: LoosePod['spec']['containers'][number]) => ({
+    ...one,
+    securityContext: own,
+  })
+  const { containers: main, initContainers } = pod.spec
+  const spec = {
+    ...pod.spec,
+    hostPID: false,
+    securityContext,
+    containers: main.map(confine),
+    ...(initContainers && { initContainers: initContainers.map(confine) }),
+  }
+  return { ...pod, spec }
+}
+
+/** A pod mounts only volumes that it has. */
+function withVolumes(pod: LoosePod): unknown {
+  const { spec } = pod
+  const all = [...spec.containers, ...(spec.initContainers ?? [])]
+  for (const { name } of all.flatMap(one => one.volumeMounts ?? [])) {
+    spec.volumes ??= []
+    if (!spec.volumes.some(one => one.name === name)) spec.volumes.push({ name, emptyDir: {} })
+  }
+  return pod
+}
+
+const anyPod = fc
+  .record({
+    metadata: orNull(
+      fc.record({
+        annotations: orNull(annotations),
+        labels: orNull(
+          fc.constantFrom<Record<string, string>>({}, { 'stoker.dev/inject': 'true' }),
+        ),
+      }),
+    ),
+    spec: fc.record({
+      containers: fc.oneof(
+        containers,
+        container('one').map(one => [one]),
+      ),
+      initContainers: orNull(
+        fc.oneof(
+          fc.constant([]),
+          container('first').map(first => [first]),
+        ),
+      ),
+      volumes: orNull(fc.uniqueArray(volume, { selector: one => one.name })),
+      automountServiceAccountToken: orNull(fc.boolean()),
+      shareProcessNamespace: orNull(fc.boolean()),
+      hostPID: orNull(fc.boolean()),
+      restartPolicy: orNull(fc.constantFrom('Always', 'Never')),
+      resources,
+      securityContext: orNull(
+        fc.record({
+          runAsUser: orNull(fc.constantFrom(0, 1000)),
+          runAsNonRoot: maybe(fc.constant(true)),
+          seccompProfile: maybe(fc.constant({ type: 'RuntimeDefault' })),
+        }),
+      ),
+    }),
+  })
+  .map(pod => loosely(JSON.parse(JSON.stringify(pod))))
+  .chain(pod => fc.constantFrom(pod, restricted(pod)))
+  .map(withVolumes)
+
+const anyOptions = fc.constantFrom<Options>(
+  options,
+  { image: 'stoker', defaults: {} },
+  {
+    image: 'stoker',
+    defaults: { 'share-processes': 'true', 'share-key-file': 'true', 'max-memory': '4Gi' },
+  },
+)
+
+t.test('any pod: injected once, valid, of the same QoS class, and restored as it was', async t => {
+  let [injections, confined] = [0, 0]
+  const property = fc.property(anyPod, anyOptions, (value, how) => {
+    const pod = asPod(value)
+    fc.pre(invalidities(loosely(pod)).length === 0)
+    const result = inject(pod, how)
+    if (result.outcome !== 'injected') return result.operations.length === 0
+    injections += 1
+    const injected = patched(pod, result)
+    const wrong = invalidities(loosely(injected))
+    if (wrong.length > 0) throw new Error(wrong.join(', '))
+    if (qosClass(loosely(injected)) !== qosClass(loosely(pod)))
+      throw new Error(`${qosClass(loosely(pod))} became ${qosClass(loosely(injected))}`)
+    if (restrictedViolations(loosely(pod)).length === 0) {
+      confined += 1
+      if (restrictedViolations(loosely(injected)).length > 0)
+        throw new Error('no longer restricted')
+    }
+    if (inject(injected, how).operations.length > 0) throw new Error('injected twice')
+    return JSON.stringify(patched(injected, uninject(injected))) === JSON.stringify(pod)
+  })
+  fc.assert(property, { numRuns: 3000 })
+  t.ok(injections > 300, `${injections} of them were injected`)
+  t.ok(confined > 100, `${confined} of them were restricted`)
+})
+
+t.test('what others have added since stays when the agent is taken out', async t => {
+  const pod = asPod({ spec: { containers: [{ name: 'a', image: 'pytorch/torchserve' }] } })
+  const injected = loosely(patched(pod, inject(pod, options)))
+  Object.assign(injected.metadata?.annotations ?? {}, { 'example.com/later': 'x' })
+  injected.spec.volumes?.unshift({ name: 'later', emptyDir: {} })
+  injected.spec.initContainers?.unshift({ name: 'later', image: 'busybox' })
+  const changed = asPod(injected)
+  t.same(patched(changed, uninject(changed)), {
+    metadata: { annotations: { 'example.com/later': 'x' } },
+    spec: {
+      containers: [{ name: 'a', image: 'pytorch/torchserve' }],
+      volumes: [{ name: 'later', emptyDir: {} }],
+      initContainers: [{ name: 'later', image: 'busybox' }],
+    },
+  })
+})
+
+t.test('what cannot be taken out is said', async t => {
+  const own = [{ name: 'a' }]
+  const agent = { name: 'stoker-agent' }
+  const cases: [pod: unknown, code: string, outcome: string][] = [
+    [{ spec: { containers: own } }, 'not_injected', 'skipped'],
+    [{ spec: { containers: [...own, agent] } }, 'no_record', 'refused'],
+  ]
+  const records = [
+    'policy',
+    '{"undo":[{"at":["__proto__","x"],"was":1}]}',
+    '{"undo":[{"at":[]}]}',
+    '[]',
+  ]
+  for (const record of records)
+    cases.push([
+      { metadata: { annotations: { 'stoker.dev/injected': record } }, spec: { containers: own } },
+      'no_record',
+      'refused',
+    ])
+  for (const [pod, code, outcome] of cases) {
+    const result = uninject(asPod(pod))
+    t.match(result, { outcome, operations: [], reasons: [{ code }] }, code)
+  }
+})
+
+t.test('what is not a pod is refused with each field, its value and what it must be', async t => {
+  t.same(
+    readPod({
+      metadata: { annotations: { 'a/b': true } },
+      spec: { containers: [{ name: 3 }, {}], volumes: 'x' },
+    }),
+    {
+      problems: [
+        'metadata.annotations["a/b"]=true must be a text (in quotes)',
+        'spec.containers[0].name=3 must be a text (in quotes)',
+        'spec.containers[1].name is missing',
+        'spec.volumes="x" must be a list',
+      ],
+    },
+  )
+  t.same(readPod({}), { problems: ['spec is missing'] })
+  t.same(readPod(null), { problems: ['the pod=null must be a mapping'] })
+})
+
+t.test('what the agent is given, it accepts', async t => {
+  const given = {
+    'stoker.dev/min-workers': '2',
+    'stoker.dev/models': '{"a$(b)$$": {"maxWorkers": 4}}',
+    'stoker.dev/share-key-file': 'true',
+  }
+  const pod = asPod({
+    metadata: { annotations: given },
+    spec: { containers: [{ name: 'a', image: 'pytorch/torchserve-kfs' }] },
+  })
+  const injected = loosely(patched(pod, inject(pod, options)))
+  const entries = injected.spec.initContainers?.[0]?.env ?? []
+  // As the kubelet expands it.
+  const env = Object.fromEntries(
+    entries.map(({ name, value = 'from-the-pod' }) => [name, value.replaceAll('$$', '$')]),
+  )
+  for (const name of Object.keys(env))
+    if (/_POD_|_CONTAINER$|_MAX_MEMORY$/.test(name)) delete env[name]
+  const config = parseConfig(env)
+  t.match(config, {
+    defaults: { minWorkers: 2 },
+    models: { 'a$(b)$$': { maxWorkers: 4 } },
+    keyFile: '/var/run/torchserve/key_file.json',
+  })
+  t.equal(config.managementUrl.port, '8085')
+})

@@ -1,0 +1,75 @@
+/**
+ * Stock Kubernetes programs, built from the Go modules that go.mod names and go.sum holds to their checksums, and kept in a cache
+ * folder outside the source tree, under a name made of both files. `node build.ts` builds all of them: about 8 CPU minutes,
+ * 90 MB of downloads, 1.7 GiB of memory at the peak.
+ */
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { MissingTool } from '../missing.ts'
+
+const run = promisify(execFile)
+
+const packages = {
+  'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
+  etcd: 'go.etcd.io/etcd/server/v3',
+  kubelet: 'k8s.io/kubernetes/cmd/kubelet',
+} as const
+const GO_MINOR = 21
+const BUILD_TIMEOUT_MS = 20 * 60_000
+
+export type Program = keyof typeof packages
+
+/** The path of a program, built now if it is not in the cache. Throws MissingTool, or Error with the compiler's last words. */
+export async function program(name: Program): Promise<string> {
+  const manifest = readFileSync(join(import.meta.dirname, 'go.mod'), 'utf8')
+  const sums = readFileSync(join(import.meta.dirname, 'go.sum'))
+  const version = /k8s\.io\/kubernetes (v[\d.]+)/.exec(manifest)?.[1] ?? ''
+  const hash = createHash('sha256').update(manifest).update(sums).digest('hex').slice(0, 12)
+  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'stoker')
+  const path = join(cache, `kubernetes-${version}-${hash}`, name)
+  if (!existsSync(path)) await build(packages[name], version, path)
+  return path
+}
+
+async function build(module: string, version: string, path: string) {
+  await findGo()
+  await mkdir(join(path, '..'), { recursive: true })
+  // Under a name of its own until it is complete, so that a killed build leaves nothing that looks built.
+  const unfinished = `${path}.${process.pid}`
+  const [, major, minor] = /^v(\d+)\.(\d+)/.exec(version) ?? []
+  const says = { gitVersion: version, gitMajor: major, gitMinor: minor }
+  const stamps = Object.entries(says).map(
+    ([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`,
+  )
+  const flags = ['-mod=readonly', '-trimpath', '-ldflags', ['-s', '-w', ...stamps].join(' ')]
+  try {
+    await run('go', ['build', ...flags, '-o', unfinished, module], {
+      cwd: import.meta.dirname,
+      // A go that is too old for go.mod takes the one it names from the module proxy.
+      env: { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'auto' },
+      timeout: BUILD_TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+    })
+    await rename(unfinished, path)
+  } finally {
+    await rm(unfinished, { force: true })
+  }
+}
+
+async function findGo() {
+  const found = await run('go', ['env', 'GOVERSION'], { timeout: 10_000 }).catch(() => undefined)
+  const version = found?.stdout.trim() ?? 'none'
+  const minor = Number(/^go1\.(\d+)/.exec(version)?.[1] ?? 0)
+  if (minor < GO_MINOR)
+    throw new MissingTool(
+      `go 1.${GO_MINOR} or later is needed to build Kubernetes, found ${version}; Debian 12's is too old: install it from https://go.dev/dl and put it on PATH`,
+    )
+}
+
+if (import.meta.main)
+  for (const name of Object.keys(packages) as Program[]) console.log(await program(name))
