@@ -155,7 +155,12 @@ async function agent(
   await run(ports, config.tickMs, signal, error =>
     write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
   )
-  await Promise.race([Promise.all([actuate.settled(), resize?.settled()]), clock.sleep(SETTLE_MS)])
+  const settled = new AbortController()
+  await Promise.race([
+    Promise.all([actuate.settled(), resize?.settled()]),
+    clock.sleep(SETTLE_MS, settled.signal),
+  ])
+  settled.abort()
   gpus.close()
   await shown.close()
   await torchserve.close()

@@ -27,6 +27,7 @@ const units: Readonly<Record<string, bigint>> = {
 }
 
 const one = 10n ** 9n
+const binarySuffixes = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei']
 const MOST_DIGITS = 40
 
 /** Rounded up to a whole billionth; undefined when the text is no amount. */
@@ -51,6 +52,17 @@ export function parseBytes(text: string): number | undefined {
   if (nano === undefined || nano < 0n) return undefined
   const bytes = Number(roundedUp(nano, one))
   return Number.isSafeInteger(bytes) ? bytes : undefined
+}
+
+/** As Kubernetes would write it: the same amount in another notation would be a change, and take its field from whoever set it. */
+export function formatBytes(bytes: number): string {
+  let place = 0
+  let rest = bytes
+  while (rest >= 1024 && rest % 1024 === 0 && place < binarySuffixes.length - 1) {
+    rest /= 1024
+    place++
+  }
+  return `${rest}${binarySuffixes[place]}`
 }
 
 function roundedUp(value: bigint, unit: bigint): bigint {

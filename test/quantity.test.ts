@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseBytes } from '../src/quantity.ts'
+import { formatBytes, parseBytes } from '../src/quantity.ts'
 
 t.test('every notation of Kubernetes', async t => {
   const cases: [string, number][] = [
@@ -53,5 +53,20 @@ t.test('what is no amount of memory is none', async t => {
   ]
   for (const text of [...none, '8Ei', '9E', '1e99', '1'.repeat(41)]) {
     t.equal(parseBytes(text), undefined, JSON.stringify(text))
+  }
+})
+
+t.test('bytes are written as Kubernetes stores them', async t => {
+  const cases: [number, string][] = [
+    [3 * 2 ** 30, '3Gi'],
+    [3 * 2 ** 30 + 2 ** 20, '3073Mi'],
+    [1025, '1025'],
+    [3_000_000_000, '3000000000'],
+    [2 ** 50, '1Pi'],
+    [512, '512'],
+  ]
+  for (const [bytes, text] of cases) {
+    t.equal(formatBytes(bytes), text)
+    t.equal(parseBytes(text), bytes)
   }
 })

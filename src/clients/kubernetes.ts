@@ -3,6 +3,7 @@ import { isIPv6 } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { StokerError } from '../errors.ts'
 import type { MemoryResources, PodState } from '../model.ts'
+import { formatBytes } from '../quantity.ts'
 import { fieldManager, podState } from './kubernetes/pod.ts'
 import { refusalOf } from './kubernetes/refusal.ts'
 import { TokenFile } from './kubernetes/token-file.ts'
@@ -108,8 +109,8 @@ class Client implements Kubernetes {
     const { uid, container: name } = this.#config
     // Never a null: it would not remove the request but raise it to the limit.
     const resources = {
-      ...(requestBytes === undefined ? {} : { requests: { memory: String(requestBytes) } }),
-      ...(limitBytes === undefined ? {} : { limits: { memory: String(limitBytes) } }),
+      ...(requestBytes === undefined ? {} : { requests: { memory: formatBytes(requestBytes) } }),
+      ...(limitBytes === undefined ? {} : { limits: { memory: formatBytes(limitBytes) } }),
     }
     const metadata = fence ? { uid, resourceVersion: fence.unchangedSince } : { uid }
     return this.#patch(

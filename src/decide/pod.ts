@@ -5,6 +5,7 @@ import { Ledger, withoutMargin, type Account, type Books } from './ledger.ts'
 import { active, learnLimit, type Limit } from './limits.ts'
 import { amountsFor, distanceIn } from './resize/amounts.ts'
 import { unfitness } from './resize/kubelet.ts'
+import { find } from './resize/found.ts'
 import { noResize, type ResizeMemory } from './resize/ruling.ts'
 import { ruleResize } from './resize/rules.ts'
 import { settleResize } from './resize/settle.ts'
@@ -48,7 +49,8 @@ export function takeInPod(
   pools: readonly PoolUse[],
   nowMs: number,
 ): PodMemory {
-  const resize = resized ? settleResize(before.resize, resized) : before.resize
+  const settled = resized ? settleResize(before.resize, resized) : before.resize
+  const resize = find(settled, pod, nowMs)
   const memory = learnMargin({ ...before, resize }, pod, nowMs)
   if (pod.memory.state === 'fresh') {
     const used = pools.reduce((sum, pool) => sum + pool.used, 0)
@@ -90,17 +92,20 @@ function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: n
   const base = largest(memory.base) ?? memory.declaredBase
   const margin = active(memory.margin, nowMs)?.most ?? MARGIN
   const granted = grantedBytes(pod, policy)
-  const cannot = whyNotMore(memory, pod, policy, nowMs)
-  const ceiling = active(memory.resize.ceiling, nowMs)
-  const cap = capOf(memory, pod, policy)
-  const most = cannot ? 0 : Math.min(cap, ceiling?.most ?? Infinity)
-  const ofThem =
-    cannot ??
-    (ceiling && ceiling.most < cap
-      ? `more was refused: ${ceiling.why}`
-      : `the cap is ${inMib(cap)}`)
+  const none = { base, margin, granted, most: granted ?? 0 }
+  if (memory.resize.suspect) {
+    const because = 'the pod may have kept an older limit, which is being set right'
+    return { ...none, granted: 0, most: 0, because }
+  }
   const has = granted === undefined ? '' : `the container has ${inMib(granted)}; `
-  return { base, margin, granted, most: Math.max(most, granted ?? 0), because: `${has}${ofThem}` }
+  const cannot = whyNotMore(memory, pod, policy, nowMs)
+  if (cannot) return { ...none, because: `${has}${cannot}` }
+  const cap = capOf(memory, pod, policy)
+  const ceiling = active(memory.resize.ceiling, nowMs)
+  const most = Math.max(Math.min(cap, ceiling?.most ?? Infinity), granted ?? 0)
+  const isRefused = ceiling !== undefined && ceiling.most < cap
+  const why = isRefused ? `more was refused: ${ceiling.why}` : `the cap is ${inMib(cap)}`
+  return { ...none, most, because: `${has}${why}` }
 }
 
 /** The most that may be asked for: a Burstable container's request stays a little below its limit. */

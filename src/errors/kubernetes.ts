@@ -63,7 +63,7 @@ export const kubernetesErrors = {
     retry: true,
   },
   RESIZE_POD_UNSUPPORTED: {
-    says: 'This kind of pod cannot be resized: a static or Windows pod, or one with resources of its own before Kubernetes 1.36.',
+    says: 'This kind of pod cannot be resized: a static or Windows pod, one whose container claims devices (resources.claims), or one with resources of its own before Kubernetes 1.36.',
     remedy: 'Workers scale within the memory the pod has.',
     retry: false,
   },

@@ -43,6 +43,7 @@ export class Container {
   readonly state: PodState
   cgroup: ContainerMemory
   #refusedAtMs = 0
+  #outcome: ResizeOutcome | undefined
 
   constructor(nowMs: number, options: Options = {}) {
     const { requestMib = 600, qosClass = 'Guaranteed', baseMib = 300 } = options
@@ -86,7 +87,17 @@ export class Container {
   }
 
   /** What the API server does with a wish. */
-  patch(action: ResizeAction, atMs: number): ResizeOutcome {
+  patch(action: ResizeAction, atMs: number): void {
+    this.#outcome = this.#answered(action, atMs)
+  }
+
+  outcome(): ResizeOutcome | undefined {
+    const outcome = this.#outcome
+    this.#outcome = undefined
+    return outcome
+  }
+
+  #answered(action: ResizeAction, atMs: number): ResizeOutcome {
     const refused = (code: string, ceilingMib?: number): ResizeOutcome => ({
       action,
       atMs,

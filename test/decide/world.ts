@@ -9,11 +9,12 @@ import type {
   Outcome,
   PodSeen,
   Reading,
+  ResizeAction,
   ResizeDecision,
   ResizeOutcome,
   Worker,
 } from '../../src/model.ts'
-import { type Container, MIB } from './container.ts'
+import { MIB } from './container.ts'
 
 export const policy: PoolPolicy = {
   minWorkers: 1,
@@ -44,6 +45,16 @@ export const leftAlone: MemoryPolicy = {
   inPod: false,
 }
 
+/** The pod around TorchServe, as this world moves it and the agent sees it. */
+export interface Surroundings {
+  /** Before each look, with what the workers hold. */
+  sync(nowMs: number, workersBytes: number): void
+  seen(atMs: number): PodSeen
+  patch(action: ResizeAction, atMs: number): void
+  /** What became of the last patch, once. */
+  outcome(): ResizeOutcome | undefined
+}
+
 interface Simulated {
   id: string
   pid: number
@@ -68,7 +79,7 @@ export class World {
   serviceMs: (busy: number) => number = () => 100
   policy = policy
   /** Undefined: not in a pod. */
-  container: Container | undefined
+  container: Surroundings | undefined
   memoryPolicy = leftAlone
   usesVisible = true
   /** What one worker holds once it is ready. */
@@ -76,7 +87,6 @@ export class World {
   resizes: ResizeDecision[] = []
   /** Changes of memory, as `second:request/limit reason`, in MiB. */
   readonly memoryStory: string[] = []
-  #resized: ResizeOutcome | undefined
   readable = true
   metricsReadable = true
   shrinks: Outcome['kind'] = 'removed'
@@ -95,6 +105,11 @@ export class World {
 
   get ready(): number {
     return this.workers.filter(worker => worker.readyAtMs <= this.nowMs).length
+  }
+
+  /** A worker may hold all of its memory from the moment it starts to load. */
+  get workersBytes(): number {
+    return this.workers.length * this.workerMib * MIB
   }
 
   get second(): number {
@@ -158,9 +173,7 @@ export class World {
 
   #decide(): void {
     const outcomes = this.#outcomes.splice(0)
-    const resized = this.#resized
-    this.#resized = undefined
-    this.container?.sync(this.nowMs, this.ready * this.workerMib * MIB)
+    this.container?.sync(this.nowMs, this.workersBytes)
     const { decisions, memory, resize } = decide(
       { pool: () => this.policy, memory: this.memoryPolicy },
       this.memory,
@@ -173,7 +186,7 @@ export class World {
         pod: this.container?.seen(this.nowMs) ?? noPod,
         ...noGpu,
         outcomes,
-        resized,
+        resized: this.container?.outcome(),
         notes: [],
       },
       this.nowMs,
@@ -197,7 +210,7 @@ export class World {
     this.memoryStory.push(
       `${this.second}:${inMib(requestBytes)}/${inMib(limitBytes)} ${decision.reason}`,
     )
-    this.#resized = this.container.patch(decision.action, this.nowMs)
+    this.container.patch(decision.action, this.nowMs)
   }
 
   #act(action: Action): Outcome {
@@ -219,9 +232,7 @@ export class World {
       ready: readyAtMs <= this.nowMs,
       alive: undefined,
       gpu: false,
-      use: this.usesVisible
-        ? { bytes: readyAtMs <= this.nowMs ? this.workerMib * MIB : 0, cpuMs: 0 }
-        : undefined,
+      use: this.usesVisible ? { bytes: this.workerMib * MIB, cpuMs: 0 } : undefined,
       memoryBytes: undefined,
     }))
     const value: Description = {

@@ -10,7 +10,7 @@ const START_MS = 15_000
 const STOP_MS = 10_000
 
 /** One entry of /decisions. */
-interface Told {
+export interface Told {
   atMs: number
   lastMs: number
   model: string

@@ -1,4 +1,4 @@
-/** TorchServe's configuration for a test: five free ports on loopback, and a certificate when asked for. */
+/** TorchServe's configuration for a test, on free ports where the network is shared with others, and a certificate when asked for. */
 import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,34 +6,54 @@ import { promisify } from 'node:util'
 import type { Installation } from './install.ts'
 import { freePorts } from './ports.ts'
 
+type Settings = Readonly<Record<string, string | number | boolean>>
+
 interface Addressing {
-  config?: Readonly<Record<string, string | number | boolean>>
+  config?: Settings
   tls?: boolean
 }
 
-/** Writes config.properties; returns the inference, management and metrics addresses. */
+interface Addresses {
+  inference: URL
+  management: URL
+  metrics: URL
+}
+
+/** Writes config.properties for free ports; returns the inference, management and metrics addresses. */
 export async function writeConfig(folder: string, options: Addressing): Promise<[URL, URL, URL]> {
   const [a = 0, b = 0, c = 0, grpcInference = 0, grpcManagement = 0] = await freePorts(5)
   const scheme = options.tls ? 'https' : 'http'
   const url = (port: number) => new URL(`${scheme}://127.0.0.1:${port}`)
-  const config = {
-    inference_address: url(a).origin,
-    management_address: url(b).origin,
-    metrics_address: url(c).origin,
+  const addresses = { inference: url(a), management: url(b), metrics: url(c) }
+  writeSettings(folder, addresses, {
     grpc_inference_port: grpcInference,
     grpc_management_port: grpcManagement,
-    metrics_mode: 'prometheus',
-    metric_time_interval: 5,
     ...(options.tls && {
       keystore: join(folder, 'keystore.p12'),
       keystore_pass: 'changeit',
       keystore_type: 'PKCS12',
     }),
     ...options.config,
+  })
+  return [addresses.inference, addresses.management, addresses.metrics]
+}
+
+/** Writes config.properties. */
+export function writeSettings(
+  folder: string,
+  { inference, management, metrics }: Addresses,
+  more: Settings = {},
+): void {
+  const settings = {
+    inference_address: inference.origin,
+    management_address: management.origin,
+    metrics_address: metrics.origin,
+    metrics_mode: 'prometheus',
+    metric_time_interval: 5,
+    ...more,
   }
-  const lines = Object.entries(config).map(([key, value]) => `${key}=${value}\n`)
+  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`)
   writeFileSync(join(folder, 'config.properties'), lines.join(''))
-  return [url(a), url(b), url(c)]
 }
 
 /** Makes a key store for 127.0.0.1 with Java's own tool; returns the PEM file to trust. */

@@ -9,7 +9,7 @@ export interface Reply {
 }
 
 export interface CallOptions {
-  method?: 'GET' | 'PUT' | 'POST' | 'OPTIONS' | 'DELETE'
+  method?: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'OPTIONS' | 'DELETE'
   body?: string
   headers?: Record<string, string>
   /** A PEM file to trust. */

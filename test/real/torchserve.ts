@@ -151,7 +151,8 @@ function bearer(folder: string): Record<string, string> {
   }
 }
 
-function serverCommand(folder: string, options: Options, models: string[]) {
+/** What python is to run; `models` as writeModel() returned them. */
+export function serverCommand(folder: string, options: Pick<Options, 'auth'>, models: string[]) {
   const start = ['-m', 'ts.model_server', '--start', '--ncs', '--foreground']
   const store = ['--model-store', join(folder, 'store'), '--models', ...models]
   const config = ['--ts-config', join(folder, 'config.properties')]

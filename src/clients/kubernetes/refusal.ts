@@ -59,7 +59,11 @@ const rules: Readonly<Record<number, readonly Rule[]>> = {
     ['RESIZE_NODE_UNSUPPORTED', /without support for resize/],
     ['RESIZE_QOS', /QOS Class may not change/],
     ['RESIZE_LIMIT_RULE', /unless resizePolicy is RestartContainer/],
-    ['RESIZE_POD_UNSUPPORTED', /pods cannot be resized|with pod-level resources cannot/],
+    // The last is said of a container with claims of devices, whatever is asked; nothing but memory is ever asked here.
+    [
+      'RESIZE_POD_UNSUPPORTED',
+      /pods cannot be resized|with pod-level resources cannot|only cpu and memory resources are mutable/,
+    ],
     ['RESIZE_INVALID', /./],
   ],
   404: [

@@ -1,8 +1,8 @@
 /** What can be seen of the kubelet: whether the container is fit for a resize, and what became of one. */
-import type { ContainerMemory, PodState, Reading } from '../../model.ts'
+import type { MemoryResources, PodState } from '../../model.ts'
 import { seconds } from '../words.ts'
 import { same } from './amounts.ts'
-import type { Ordered } from './ruling.ts'
+import type { Ordered, ResizeView } from './ruling.ts'
 
 /** The node may find room within this time, by pods that are just leaving. */
 const DEFERRED_MS = 15_000
@@ -39,12 +39,8 @@ export type Progress =
  * What became of an accepted wish. Done is only what the kubelet reports as actual and, where it can be read, the cgroup has:
  * the allocated amount flips even where the kubelet then refuses.
  */
-export function progressOf(
-  { sinceMs, action }: Ordered,
-  pod: PodState,
-  cgroup: Reading<ContainerMemory>,
-  nowMs: number,
-): Progress {
+export function progressOf({ sinceMs, action }: Ordered, view: ResizeView): Progress {
+  const { nowMs, pod } = view
   const elapsed = nowMs - sinceMs
   const { pending, inProgress } = pod
   if (pending && isCurrent(pending.observedGeneration, pod)) {
@@ -62,8 +58,7 @@ export function progressOf(
     return { state: 'refused', why: `the kubelet has been at it for ${seconds(elapsed)}` }
   }
   const hasLooked = isCurrent(pod.observedGeneration, pod)
-  if (hasLooked && !pending && !inProgress && isThere(pod, action.to, cgroup))
-    return { state: 'done' }
+  if (hasLooked && !pending && !inProgress && isThere(action.to, view)) return { state: 'done' }
   if (elapsed < SILENT_MS) return { state: 'waiting', why: 'waiting for the kubelet' }
   return { state: 'refused', why: `the kubelet has not acted for ${seconds(elapsed)}` }
 }
@@ -73,15 +68,12 @@ function isCurrent(observed: number | undefined, pod: PodState): boolean {
   return observed === undefined || observed >= pod.generation
 }
 
-function isThere(
-  { container }: PodState,
-  to: Ordered['action']['to'],
-  cgroup: Reading<ContainerMemory>,
-): boolean {
-  const { actual, allocatedRequestBytes, desired } = container
+function isThere(to: MemoryResources, { cgroup, memory, pod }: ResizeView): boolean {
+  const { actual, allocatedRequestBytes, desired } = pod.container
   const has = { requestBytes: allocatedRequestBytes, limitBytes: actual?.limitBytes }
   if (!actual || !same(desired, to) || !same(has, to)) return false
-  if (cgroup.state !== 'fresh' || to.limitBytes === undefined) return true
+  if (to.limitBytes === undefined) return true
+  if (cgroup.state !== 'fresh') return !memory.seesCgroup
   // The kernel rounds down to whole pages.
   return Math.abs((cgroup.value.limitBytes ?? Infinity) - to.limitBytes) < PAGE_BYTES
 }

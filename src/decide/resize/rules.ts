@@ -1,16 +1,7 @@
 /** When the pod's memory is raised, lowered, taken back or healed. */
 import { active, learnLimit } from '../limits.ts'
 import { inMib, seconds } from '../words.ts'
-import {
-  amountsFor,
-  amountsText,
-  distanceIn,
-  healed,
-  lowered,
-  raised,
-  same,
-  takenBack,
-} from './amounts.ts'
+import { amountsFor, amountsText, healed, lowered, raised, same, takenBack } from './amounts.ts'
 import { progressOf, unfitness } from './kubelet.ts'
 import { hold, learned, longer, order } from './ruling.ts'
 import type { Ordered, ResizeView, Rule, Ruling } from './ruling.ts'
@@ -21,36 +12,9 @@ const LOWER_AFTER_MS = 5_000
 const WORTHWHILE = 32 * 2 ** 20
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
-/** A container that was killed for want of memory this long ago may have been resized while it was down. */
-const KILLED_LATELY_MS = 10 * MINUTE_MS
-
 const unfit: Rule = view => {
   const why = unfitness(view.pod)
-  if (!why) return undefined
-  const { ordered } = view.memory
-  return hold(view, why.lasts ? 'unsupported' : 'not_running', why.text, {
-    // What was under way may have landed while the container was down.
-    suspect: view.memory.suspect || ordered !== undefined,
-    ordered: undefined,
-    expected: undefined,
-  })
-}
-
-/** What is found first, and after each restart. A resize that met a container which was down sets the container's cgroup and not the pod's, which nobody can see. */
-const found: Rule = view => {
-  const { memory, nowMs, pod } = view
-  const { desired, lastTermination, restartCount } = pod.container
-  const finishedMs = lastTermination?.finishedAtMs ?? 0
-  const killedLately =
-    lastTermination?.reason === 'OOMKilled' && nowMs - finishedMs < KILLED_LATELY_MS
-  const met =
-    memory.restartCount === undefined
-      ? killedLately
-      : memory.restartCount !== restartCount && memory.ordered !== undefined
-  const leftBehind = (pod.podLimitBytes ?? Infinity) < (desired.limitBytes ?? 0)
-  const suspect = memory.suspect || met || (leftBehind && memory.ordered === undefined)
-  const distance = memory.distance ?? distanceIn(desired)
-  return learned(view, { suspect, restartCount, distance })
+  return why && hold(view, why.lasts ? 'unsupported' : 'not_running', why.text)
 }
 
 const off: Rule = view => {
@@ -61,7 +25,7 @@ const off: Rule = view => {
 }
 
 const underWay: Rule = view => {
-  const { cgroup, memory, nowMs, pod, readAtMs } = view
+  const { memory, pod, readAtMs } = view
   const { ordered } = memory
   if (!ordered) return undefined
   const { kind, to } = ordered.action
@@ -71,7 +35,7 @@ const underWay: Rule = view => {
   }
   // The call failed, or somebody wrote over it: the next rule tells which.
   if (!same(pod.container.desired, to)) return learned(view, { ordered: undefined })
-  const progress = progressOf(ordered, pod, cgroup, nowMs)
+  const progress = progressOf(ordered, view)
   if (progress.state === 'waiting') return hold(view, 'confirming', `${text}: ${progress.why}.`)
   if (progress.state === 'refused') return takeBack(view, ordered, progress.why)
   return learned(view, {
@@ -191,7 +155,6 @@ const lowering: Rule = view => {
 
 const inOrder: readonly Rule[] = [
   unfit,
-  found,
   off,
   underWay,
   peers,

@@ -46,6 +46,8 @@ export interface ResizeMemory {
   /** The pod's cgroup may have been left behind: a resize met a container that was not running. */
   suspect: boolean
   restartCount: number | undefined
+  /** The cgroup has been seen: what is not seen in it has not happened. */
+  seesCgroup: boolean
   tooMuchSinceMs: number | undefined
 }
 
@@ -61,6 +63,7 @@ export const noResize: ResizeMemory = {
   distance: undefined,
   suspect: false,
   restartCount: undefined,
+  seesCgroup: false,
   tooMuchSinceMs: undefined,
 }
 

@@ -1,5 +1,6 @@
 /** What this cluster does not allow although it is valid: 403. In the order and the words of the real plugins. */
 import { Amount } from './amount.ts'
+import { isSame } from './fields.ts'
 import {
   containersOf,
   isSidecar,
@@ -8,7 +9,6 @@ import {
   sameAmount,
   sameResources,
   scaled,
-  type Container,
   type Kind,
   type Pod,
   type PodSpec,
@@ -25,14 +25,14 @@ export interface NodeInfo {
   declaredFeatures?: readonly string[]
 }
 
-export interface LimitRange {
+interface LimitRange {
   type: 'Container' | 'Pod'
   max?: ResourceList
   min?: ResourceList
 }
 
 /** By names as `requests.memory`, `memory`, `limits.memory`, `requests.cpu`. */
-export interface Quota {
+interface Quota {
   name: string
   hard: ResourceList
 }
@@ -157,13 +157,12 @@ function againstPolicy({ old, changed, by }: Review): Response | undefined {
   const cap = Amount.parse(max) ?? Amount.zero
   const pairs = changed.spec.containers.flatMap(after => {
     const before = old.spec.containers.find(({ name }) => name === after.name)
-    return before && !sameResources(before.resources, after.resources) ? { before, after } : []
+    // By its text: the same amount in another notation is a change.
+    return before && !isSame(before.resources, after.resources) ? { before, after } : []
   })
-  const resources = (containers: readonly Container[] | undefined) =>
-    JSON.stringify(containers?.map(each => each.resources))
   const elsewhere =
     pairs.some(({ after }) => after.name !== target) ||
-    resources(changed.spec.initContainers) !== resources(old.spec.initContainers) ||
+    !isSame(old.spec.initContainers, changed.spec.initContainers) ||
     !sameResources(changed.spec.resources ?? {}, old.spec.resources ?? {})
   const cpu = pairs.some(({ before, after }) =>
     kinds.some(

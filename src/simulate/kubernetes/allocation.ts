@@ -1,13 +1,5 @@
 /** Which resizes the kubelet accepts, and in which order: a node's memory is given to one pod at a time. */
-import {
-  podTotal,
-  runningContainersOf,
-  sameResources,
-  scaled,
-  type Pod,
-  type PodSpec,
-  type ResourceList,
-} from './objects.ts'
+import { podTotal, sameSpec, scaled, type Pod, type PodSpec, type ResourceList } from './objects.ts'
 import { Amount } from './amount.ts'
 
 export interface Allocated {
@@ -106,15 +98,5 @@ export class Allocation {
 function increases({ pod, spec }: Pick<Allocated, 'pod' | 'spec'>): boolean {
   return scaled.some(resource =>
     podTotal(pod.spec, 'requests', resource).above(podTotal(spec, 'requests', resource)),
-  )
-}
-
-function sameSpec(one: PodSpec, other: PodSpec): boolean {
-  const others = runningContainersOf(other)
-  return (
-    sameResources(one.resources ?? {}, other.resources ?? {}) &&
-    runningContainersOf(one).every((each, place) =>
-      sameResources(each.resources, others[place]?.resources ?? {}),
-    )
   )
 }

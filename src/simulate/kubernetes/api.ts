@@ -5,8 +5,15 @@ import { Access } from './access.ts'
 import { admit, type Identity, type Namespace, type NodeInfo } from './admission.ts'
 import { Faults, type Answer } from './faults.ts'
 import { changedFields } from './fields.ts'
-import type { Pod } from './objects.ts'
-import { hasBadQuantity, jsonMerge, resizedPod, strategicMerge, unknownFields } from './patch.ts'
+import { sameSpec, type Pod } from './objects.ts'
+import {
+  decoded,
+  hasBadQuantity,
+  jsonMerge,
+  resizedPod,
+  strategicMerge,
+  unknownFields,
+} from './patch.ts'
 import {
   badRequest,
   conflict,
@@ -132,7 +139,7 @@ export class ApiServer {
     }
     // What is not a pod any more is found by validation, as the real one finds it.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-    const merged = (merge ? merge(pod, sent) : sent) as Pod
+    const merged = decoded((merge ? merge(pod, sent) : sent) as Pod)
     if (merged.metadata.name !== name) {
       const why = `the name of the object (${merged.metadata.name}) does not match the name on the URL (${name})`
       return badRequest(why)
@@ -149,7 +156,7 @@ export class ApiServer {
     const refusal = admit({
       old: pod,
       changed,
-      changes: changedFields(pod.spec, changed.spec) !== undefined,
+      changes: !sameSpec(pod.spec, changed.spec),
       by,
       profile: this.#profile,
       nodes: this.nodes,

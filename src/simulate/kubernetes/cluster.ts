@@ -130,7 +130,8 @@ export class Cluster {
   }
 }
 
-function podOf(shape: PodShape): Pod {
+/** As it would be sent to an API server. */
+export function podOf(shape: PodShape): Pod {
   const { name, namespace = 'default', node = NODE, annotations, priority = 0 } = shape
   const sidecars = (shape.sidecars ?? []).map(each => ({
     ...containerOf(each),
@@ -179,8 +180,8 @@ function containerOf({ name, requests, limits, resizePolicy, claims }: Container
   return { name, image, resources, ...(policies.length > 0 && { resizePolicy: policies }) }
 }
 
-/** Everything runs as its spec says. */
-function playedStatus({ metadata, spec, status }: Pod, reports: boolean): PodStatus {
+/** Everything runs as its spec says. `reports`: as told by a kubelet that supports resizing. */
+export function playedStatus({ metadata, spec, status }: Pod, reports: boolean): PodStatus {
   const running = (containers: readonly Container[]): ContainerStatus[] =>
     containers.map(({ name, image, resources }) => ({
       name,

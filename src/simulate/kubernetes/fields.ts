@@ -1,11 +1,11 @@
 /** Who owns which field of a pod (metadata.managedFields): whoever changed it last. */
 import { isObject } from '../../clients/reply.ts'
-import { sameAmount, type ManagedFields } from './objects.ts'
+import type { ManagedFields } from './objects.ts'
 
 /** A tree in Kubernetes' notation: `f:` a field, `k:` an item of a list by its key; leaves are empty. */
 export type Fields = Readonly<Record<string, object>>
 
-/** The fields that differ from `before`; undefined: none does. Amounts count, not their notation. */
+/** The fields that differ from `before`; undefined: none does. An amount in another notation does. */
 export function changedFields(before: unknown, after: unknown): Fields | undefined {
   const changed: Record<string, object> = {}
   for (const [name, value] of entries(after)) {
@@ -27,10 +27,7 @@ function isKeyed(value: unknown): value is Record<string, unknown>[] {
   return Array.isArray(value) && value.every(item => isObject(item) && 'name' in item)
 }
 
-function isSame(one: unknown, other: unknown): boolean {
-  if (typeof one === 'string' && typeof other === 'string') {
-    return one === other || (/^[\d.]/.test(one) && sameAmount(one, other))
-  }
+export function isSame(one: unknown, other: unknown): boolean {
   if (Array.isArray(one) || Array.isArray(other) || isObject(one) || isObject(other)) {
     if (isObject(one) !== isObject(other) || Array.isArray(one) !== Array.isArray(other)) {
       return false

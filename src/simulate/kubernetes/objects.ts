@@ -76,7 +76,7 @@ export interface ManagedFields {
   subresource?: string
 }
 
-export interface Metadata {
+interface Metadata {
   name: string
   namespace: string
   uid: string
@@ -166,4 +166,15 @@ export function sameResources(one: Resources, other: Resources): boolean {
     const names = new Set([...Object.keys(one[kind] ?? {}), ...Object.keys(other[kind] ?? {})])
     return [...names].every(name => sameAmount(one[kind]?.[name], other[kind]?.[name]))
   })
+}
+
+/** Whether two specs of one pod ask for the same. */
+export function sameSpec(one: PodSpec, other: PodSpec): boolean {
+  const others = containersOf(other)
+  return (
+    sameResources(one.resources ?? {}, other.resources ?? {}) &&
+    containersOf(one).every((each, place) =>
+      sameResources(each.resources, others[place]?.resources ?? {}),
+    )
+  )
 }

@@ -113,24 +113,40 @@ export function hasBadQuantity(patch: unknown): boolean {
   )
 }
 
+/** A pod as the API server understands it: amounts as it writes them, and the limit for a request that is not there. */
+export function decoded(pod: Pod): Pod {
+  const container = (each: Container): Container => ({
+    ...each,
+    resources: withDefaults(canonical(each.resources ?? {})),
+  })
+  const { resources, containers, initContainers } = pod.spec
+  return {
+    ...pod,
+    spec: {
+      ...pod.spec,
+      ...(resources && { resources: canonical(resources) }),
+      containers: containers.map(container),
+      ...(initContainers && { initContainers: initContainers.map(container) }),
+    },
+  }
+}
+
 /**
- * The pod with nothing changed but the resources and resize policies of its containers, and its own; amounts as Kubernetes
- * writes them. A request that was taken away becomes the limit. Containers that came or went stay, for validation to find.
+ * The pod with nothing changed but the resources and resize policies of its containers, and its own. Containers that came or
+ * went stay so, for validation to find.
  */
 export function resizedPod(old: Pod, changed: Pod): Pod {
   const { resources } = changed.spec
   const { resources: _, ...spec } = old.spec
+  const { containers, initContainers } = old.spec
   return {
     ...old,
     spec: {
       ...spec,
-      ...(resources && { resources: canonical(resources) }),
-      containers: resizedContainers(old.spec.containers, changed.spec.containers),
-      ...(old.spec.initContainers && {
-        initContainers: resizedContainers(
-          old.spec.initContainers,
-          changed.spec.initContainers ?? [],
-        ),
+      ...(resources && { resources }),
+      containers: resizedContainers(containers, changed.spec.containers),
+      ...(initContainers && {
+        initContainers: resizedContainers(initContainers, changed.spec.initContainers ?? []),
       }),
     },
   }
@@ -147,7 +163,7 @@ function resizedContainers(
     const { resizePolicy: _, ...kept } = before
     return {
       ...kept,
-      resources: withDefaults(canonical(each.resources)),
+      resources: each.resources,
       ...(each.resizePolicy && { resizePolicy: each.resizePolicy }),
     }
   })

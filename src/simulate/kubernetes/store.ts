@@ -2,7 +2,7 @@
 import type { Clock } from '../../clock.ts'
 import type { Random } from '../random.ts'
 import { changedFields, withOwner, type Fields } from './fields.ts'
-import type { Pod, PodStatus } from './objects.ts'
+import { sameSpec, type Pod, type PodStatus } from './objects.ts'
 
 export type Change = 'added' | 'resized' | 'status' | 'deleting' | 'removed'
 
@@ -119,13 +119,12 @@ function resized(
   owner: { manager: string; time: string },
 ): Pod {
   const { metadata } = pod
-  const changes = changedFields(pod.spec, spec) !== undefined
   return {
     ...pod,
     spec,
     metadata: {
       ...metadata,
-      generation: metadata.generation + (changes ? 1 : 0),
+      generation: metadata.generation + (sameSpec(pod.spec, spec) ? 0 : 1),
       managedFields: withOwner(metadata.managedFields, fields, {
         ...owner,
         subresource: 'resize',

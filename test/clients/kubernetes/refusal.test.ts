@@ -33,7 +33,7 @@ const recorded: [string, string, object?][] = [
   ['41-guaranteed-limit-only', 'RESIZE_QOS'],
   ['43-besteffort-add', 'RESIZE_QOS'],
   ['44-remove-limit-null', 'RESIZE_INVALID'],
-  ['46-other-resource', 'RESIZE_INVALID'],
+  ['46-other-resource', 'RESIZE_POD_UNSUPPORTED'],
   ['52-bad-quantity', 'RESIZE_INVALID'],
   ['55-bad-json', 'RESIZE_INVALID'],
   ['60-node-without-support', 'RESIZE_NODE_UNSUPPORTED'],

@@ -1,9 +1,13 @@
 /** What tests use of a cluster, whether or not it has a node. */
 import { sign } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { until } from '../until.ts'
 import { createClient, type Client, type Metadata } from './client.ts'
 import { caFile, type Tokens } from './control-plane.ts'
+
+const START_TIMEOUT_MS = 60_000
+const READY_POLL_MS = 100
 
 interface Identity {
   namespace: string
@@ -31,7 +35,22 @@ export interface Cluster {
   tokenFile(identity: Identity): Promise<string>
 }
 
-export function createCluster(folder: string, url: string, tokens: Tokens): Cluster {
+/** Resolves when the API server is ready. Throws when it is not after 60 s. */
+export async function awaitCluster(folder: string, url: string, tokens: Tokens): Promise<Cluster> {
+  // The server makes its certificate before it listens.
+  if (await until(() => existsSync(caFile(folder)), START_TIMEOUT_MS, READY_POLL_MS)) {
+    const cluster = createCluster(folder, url, tokens)
+    if (await until(() => isReady(cluster), START_TIMEOUT_MS, READY_POLL_MS)) return cluster
+  }
+  throw new Error(`The API server is not ready after ${START_TIMEOUT_MS} ms`)
+}
+
+async function isReady({ admin }: Cluster): Promise<boolean> {
+  const reply = await admin.call('GET', '/readyz').catch(() => undefined)
+  return reply?.status === 200
+}
+
+function createCluster(folder: string, url: string, tokens: Tokens): Cluster {
   const ca = readFileSync(caFile(folder), 'utf8')
   const as = (token: string) => createClient({ url, ca, token })
   const admin = as(tokens.admin)

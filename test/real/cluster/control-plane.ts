@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { program } from './build.ts'
 
-const NODE = 'node1'
+import { NODE } from './names.ts'
 
 export interface Tokens {
   admin: string

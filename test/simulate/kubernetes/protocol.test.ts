@@ -1,0 +1,97 @@
+/** The resize cases on the emulated cluster. */
+import t from 'tap'
+import type { Clock } from '../../../src/clock.ts'
+import { virtualClock, type VirtualClock } from '../../../src/simulate/clock.ts'
+import { startKubernetes, type KubernetesEmulation } from '../../../src/simulate/kubernetes.ts'
+import type { Kubelet } from '../../../src/simulate/kubernetes/kubelet.ts'
+import type { MemoryUse } from '../../../src/simulate/kubernetes/runtime.ts'
+import { testResize } from '../../protocol/resize/cases.ts'
+import type { Node, PodRef, ResizeTarget } from '../../protocol/resize/target.ts'
+
+t.setTimeout(60_000)
+
+await testResize(async () => {
+  const clock = virtualClock(Date.parse('2026-11-24T00:00:00Z'))
+  const emulation = await startKubernetes({ clock })
+  const stop = new AbortController()
+  const pace = { ms: 1 }
+  void flow(clock, pace, stop.signal)
+  t.teardown(async () => {
+    stop.abort()
+    await emulation.close()
+  })
+  return targetOf(emulation, hurried(clock, pace))
+})
+
+function targetOf(emulation: KubernetesEmulation, clock: Clock): ResizeTarget {
+  const { cluster, url, caFile, adminToken } = emulation
+  const { api, kubelet } = cluster
+  if (!kubelet) throw new Error('the cluster has no kubelet')
+  const uses = new Map<string, MemoryUse>()
+  return {
+    url,
+    caFile,
+    version: '1.36',
+    adminToken,
+    clock,
+    addNamespace: async () => {},
+    create: async (namespace, { name = 'p', ...shape }) => {
+      const key = (container: string) => `${namespace}/${name}/${container}`
+      const pod = cluster.create(
+        { ...shape, name, namespace },
+        { use: container => uses.get(key(container)) ?? { anonBytes: 0, fileBytes: 0 } },
+      )
+      return { name, namespace, uid: pod.metadata.uid }
+    },
+    remove: async ({ name, namespace }, graceMs) => {
+      cluster.delete(name, { namespace, graceMs })
+      if (graceMs === 0) await clock.sleep(1)
+    },
+    clear: async namespace => {
+      const left = api.store.all().filter(({ metadata }) => metadata.namespace === namespace)
+      for (const pod of left) api.store.remove(pod)
+    },
+    tokenOf: async ({ name, namespace }) => api.access.issueFor(cluster.pod(name, namespace)),
+    limit: async (namespace, range) => {
+      api.namespace(namespace).limitRanges.push({ type: 'Container', ...range })
+    },
+    quota: async (namespace, { hard }) => {
+      api.namespace(namespace).quotas.push({ name: 'q', hard })
+    },
+    node: nodeOf(kubelet, uses),
+    faults: api.faults,
+  }
+}
+
+function nodeOf(kubelet: Kubelet, uses: Map<string, MemoryUse>): Node {
+  return {
+    use: ({ namespace, name }: PodRef, container, use) =>
+      void uses.set(`${namespace}/${name}/${container}`, use),
+    limits: ({ uid }) => {
+      const { limitBytes, containers } = kubelet.runtime(uid)
+      const entries = containers.map(each => [each.name, each.limitBytes] as const)
+      return { pod: limitBytes, containers: Object.fromEntries(entries) }
+    },
+    kill: ({ uid }, container, reason) => kubelet.kill(uid, container, { reason, exitCode: 137 }),
+    stopKubelet: () => kubelet.stop(),
+    startKubelet: () => kubelet.start(),
+    hideStats: ({ uid }, ms) => kubelet.hideStats(uid, ms),
+  }
+}
+
+/** Lets time pass while sockets are served: some of it for some turns of the event loop, whatever else the machine does. */
+async function flow(clock: VirtualClock, pace: { ms: number }, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) await clock.advance(pace.ms)
+}
+
+/** The same time, which passes faster while a case waits for long. */
+function hurried(clock: VirtualClock, pace: { ms: number }): Clock {
+  return {
+    now: () => clock.now(),
+    async sleep(ms, signal) {
+      if (ms >= 100) pace.ms = 20
+      await clock.sleep(ms, signal)
+      pace.ms = 1
+    },
+  }
+}
