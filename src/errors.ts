@@ -91,7 +91,7 @@ export const errorTable = {
   LISTEN_FAILED: {
     says: 'The agent cannot listen on its address.',
     remedy:
-      'Free the port, or choose another with STOKER_LISTEN_PORT (the address is STOKER_LISTEN_HOST).',
+      'Free the port, or choose another with STOKER_LISTEN_PORT (the address is STOKER_LISTEN_HOST); for the webhook with --port or --health-port.',
     retry: false,
   },
 } as const satisfies Record<string, { says: string; remedy: string; retry: boolean }>

@@ -22,8 +22,8 @@ import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
-import { changeFiles } from './inject/command.ts'
 import { optionFlags, readOptions } from './inject/options.ts'
+import { readWebhookFlags, webhookFlags } from './inject/webhook-flags.ts'
 import { dcgmFinder } from './observe/gpu/dcgm.ts'
 import { createGpuWatch, type GpuWatch } from './observe/gpu/gpus.ts'
 import { smiFinder } from './observe/gpu/smi.ts'
@@ -52,6 +52,13 @@ const usage = `Usage: stoker <command>
              --set NAME=VALUE   what a pod’s annotation stoker.dev/NAME is when the pod has none; docs/injection.md lists them
            The manifests go to standard output, the report to standard error. On a fault nothing is written, and the exit code is 1.
   uninject take the agent out of them again: stoker uninject [FILE|-]…
+  webhook  add the agent to pods as they are created; the chart in k8s/ runs it
+             --image, --pull-policy, --set   as for inject
+             --strict                        deny a pod that asks for the agent and cannot have it
+             --host, --port, --health-port   reviews by TLS (0.0.0.0, 10250); /readyz, /metrics (9790)
+             --namespace, --secret           where its certificate authority is kept,
+             --configuration, --dns-name     which MutatingWebhookConfiguration trusts it, by which names it is called;
+             --tls-folder FOLDER             or tls.crt and tls.key that somebody else renews
   docs     write docs/*.md from the code; --check only compares
   version
 `
@@ -251,8 +258,24 @@ async function manifests(args: string[], takeOut: boolean): Promise<void> {
     tell: (line: string) => console.error(line),
   }
   const files = positionals.length > 0 ? positionals : ['-']
+  const { changeFiles } = await import('./inject/command.ts')
   if (!(await changeFiles(files, takeOut ? undefined : read, streams)))
     process.exitCode = EXIT_FAILED
+}
+
+async function webhook(args: string[], signal: AbortSignal): Promise<void> {
+  const values = parse(args, { ...optionFlags, ...webhookFlags })
+  const options = readOptions(values, `stoker:${version()}`)
+  const how = readWebhookFlags(values)
+  if ('problems' in options) throw new UsageError(options.problems.join('.\n'))
+  if ('problems' in how) throw new UsageError(how.problems.join('.\n'))
+  // Loaded only here: Kubernetes’ client would take more memory than the agent has.
+  const [{ runWebhook }, { connect }] = await Promise.all([
+    import('./inject/webhook.ts'),
+    import('./inject/cluster.ts'),
+  ])
+  const log = pino({ base: null })
+  await runWebhook({ ...how, options, cluster: connect(), clock, log }, signal)
 }
 
 async function main([command, ...args]: string[]): Promise<void> {
@@ -275,6 +298,8 @@ async function main([command, ...args]: string[]): Promise<void> {
     case 'inject':
     case 'uninject':
       return manifests(args, command === 'uninject')
+    case 'webhook':
+      return webhook(args, stop.signal)
     case 'docs':
       return docs(args)
     case 'version':
