@@ -1,3 +1,4 @@
+import { gpuErrors } from './errors/gpu.ts'
 import { kubernetesErrors } from './errors/kubernetes.ts'
 
 /**
@@ -86,6 +87,7 @@ export const errorTable = {
     retry: true,
   },
   ...kubernetesErrors,
+  ...gpuErrors,
   LISTEN_FAILED: {
     says: 'The agent cannot listen on its address.',
     remedy:

@@ -10,8 +10,10 @@ import { actuated } from './actuate/torchserve.ts'
 import { createResizeActuator } from './actuate/resize.ts'
 import { createWorkersActuator } from './actuate/workers.ts'
 import { run, type Ports } from './agent.ts'
+import { createDcgm } from './clients/dcgm.ts'
 import { linuxCgroup, type TorchServeCgroup } from './clients/cgroup.ts'
 import { createKubernetes } from './clients/kubernetes.ts'
+import { createNvidiaSmi } from './clients/nvidia-smi.ts'
 import { linuxProcesses, type Processes } from './clients/processes.ts'
 import { createTorchServe } from './clients/torchserve.ts'
 import { wallClock as clock } from './clock.ts'
@@ -22,6 +24,10 @@ import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
 import { optionFlags, readOptions } from './inject/options.ts'
 import { readWebhookFlags, webhookFlags } from './inject/webhook-flags.ts'
+import { dcgmFinder } from './observe/gpu/dcgm.ts'
+import { createGpuWatch, type GpuWatch } from './observe/gpu/gpus.ts'
+import { smiFinder } from './observe/gpu/smi.ts'
+import { createHostWatch } from './observe/host.ts'
 import { createPodObserver } from './observe/pod.ts'
 import { createTorchServeObserver } from './observe/torchserve.ts'
 
@@ -38,6 +44,7 @@ const usage = `Usage: stoker <command>
   agent    scale the workers of the TorchServe beside it; configured by the variables below
   demo     the agent with an emulated TorchServe under load, in the browser
              --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
+             --gpu a100|mig     the first model runs on an emulated GPU, or on a MIG slice of one
              --port N           port of the page (9790)
   inject   add the agent to the pods in manifests, YAML or JSON: stoker inject [FILE|-]…
              --image IMAGE      the agent’s image (stoker:${version()})
@@ -77,6 +84,20 @@ interface Host {
   processes: Processes
   openGuard: OpenGuard
   cgroup: TorchServeCgroup
+  /** Where programs are. */
+  path: string | undefined
+}
+
+/** The sources that tell of GPUs, in order of trust. */
+function watchGpus(config: Config, { path }: Host): GpuWatch {
+  const { caFile, dcgmUrl, gpu: policy, pod } = config
+  const { LD_LIBRARY_PATH = '' } = process.env
+  const env = { ...(path === undefined ? {} : { PATH: path }), LD_LIBRARY_PATH }
+  const smi = smiFinder(createNvidiaSmi({ clock, env }), clock)
+  const beside = { policy, clock, host: createHostWatch(clock) }
+  if (!dcgmUrl || !pod) return createGpuWatch({ ...beside, finders: [smi] })
+  const dcgm = dcgmFinder(createDcgm({ base: dcgmUrl, caFile, clock }), pod, clock)
+  return createGpuWatch({ ...beside, finders: [dcgm, smi] })
 }
 
 /** Runs the agent until `signal` aborts. */
@@ -96,6 +117,7 @@ async function agent(
   const kubernetes =
     config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
   const pod = createPodObserver({ kubernetes, cgroup: host.cgroup, clock })
+  const gpus = watchGpus(config, host)
   const policyOf = (model: string) => policyFor(config, model)
   const advise = config.mode === 'advise'
   const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
@@ -127,8 +149,9 @@ async function agent(
         observer.observe(urgent.torchserve),
         pod.observe(urgent.pod),
       ])
-      const notes = [...torchserveSeen.notes, ...podSeen.notes]
-      return { ...torchserveSeen, ...podSeen, notes }
+      const gpusSeen = gpus.look(torchserveSeen.pools)
+      const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
+      return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes }
     },
     actuate,
     resize,
@@ -146,16 +169,24 @@ async function agent(
     clock.sleep(SETTLE_MS, settled.signal),
   ])
   settled.abort()
+  gpus.close()
   await shown.close()
   await torchserve.close()
   await kubernetes?.close()
 }
 
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
-  const { torchserve, port } = parse(args, {
+  const { gpu, torchserve, port } = parse(args, {
+    gpu: { type: 'string' },
     torchserve: { type: 'string' },
     port: { type: 'string' },
   })
+  if (gpu !== undefined && gpu !== 'a100' && gpu !== 'mig') {
+    throw new UsageError(`--gpu ${gpu} is neither a100 nor mig`)
+  }
+  if (gpu !== undefined && torchserve !== undefined) {
+    throw new UsageError('--gpu is of the emulated TorchServe, and --torchserve names a real one')
+  }
   if (torchserve !== undefined && !/^https?:/i.test(URL.parse(torchserve)?.protocol ?? '')) {
     throw new UsageError(
       `--torchserve ${torchserve} is not an http URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
@@ -163,7 +194,7 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
   }
   // Loaded only here: the agent’s memory is the pod’s.
   const { startDemo } = await import('./simulate/demo.ts')
-  const emulated = torchserve === undefined ? await startDemo({ clock }) : undefined
+  const emulated = torchserve === undefined ? await startDemo({ clock, gpu }) : undefined
   try {
     const config = parseConfig({
       ...process.env,
@@ -195,7 +226,12 @@ function toTerminal({ level, text }: Line): void {
 }
 
 function linux(): Host {
-  return { processes: linuxProcesses(), openGuard: guardProcess, cgroup: linuxCgroup() }
+  return {
+    processes: linuxProcesses(),
+    openGuard: guardProcess,
+    cgroup: linuxCgroup(),
+    path: process.env.PATH,
+  }
 }
 
 function version(): string {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { run, type Ports } from '../src/agent.ts'
 import type { Action, Description, Observation, PoolSeen } from '../src/model.ts'
 import { virtualClock } from '../src/simulate/clock.ts'
-import { leftAlone, noPod, policy } from './decide/world.ts'
+import { leftAlone, noGpu, noPod, policy } from './decide/world.ts'
 
 const description: Description = {
   id: { model: 'm', version: '1.0' },
@@ -43,7 +43,8 @@ function setUp(observed: (nowMs: number) => PoolSeen[]) {
       urgent.push([...what.torchserve])
       const atMs = clock.now()
       const torchserve = { state: 'fresh', value: { url: 'http://t' }, atMs } as const
-      return Promise.resolve({ atMs, torchserve, pools: observed(atMs), pod: noPod, notes: [] })
+      const pools = observed(atMs)
+      return Promise.resolve({ atMs, torchserve, pools, pod: noPod, ...noGpu, notes: [] })
     },
     actuate: {
       start: action => void started.push(action),

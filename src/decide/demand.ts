@@ -14,7 +14,8 @@ export interface Sample {
   requests: number
   /** Time in service summed over the answers, microseconds. */
   serviceUs: number
-  pending: number
+  /** Absent where the description is older than the counters: on GPUs TorchServe is asked only every 10 s. */
+  pending: number | undefined
   predictionMs: number | undefined
   /** TorchServe may have refused requests: the counters count them, no answer follows. */
   rejecting: boolean
@@ -33,7 +34,7 @@ export const noDemand: Demand = { samples: [], smoothed: undefined, uncontendedM
 export function sampleOf(
   counters: Counters,
   atMs: number,
-  pool: { pending: number; rejecting: boolean; ready: number },
+  pool: Pick<Sample, 'pending' | 'rejecting' | 'ready'>,
 ): Sample {
   return {
     atMs,
@@ -73,10 +74,11 @@ function latest(samples: readonly Sample[], ms: number): readonly Sample[] {
 export interface Rates {
   /** Answers per second. */
   throughput: number
+  /** What arrived and does not wait; where some was rejected, or what waits is not known, by the handlers' own times. */
   answers: number
   /** Mean number of requests in a handler: Little's law on the time spent there. */
   inService: number
-  /** Mean time in a handler; absent without answers. */
+  /** Mean time in a handler; absent where no answer can be counted. */
   serviceMs: number | undefined
   /** In every sample work was waiting, or nearly all workers were busy. */
   saturated: boolean
@@ -89,11 +91,11 @@ export function ratesOf(samples: readonly Sample[]): Rates | undefined {
   const end = samples.at(-1)
   if (!first || !end || end.atMs <= first.atMs) return undefined
   const spanMs = end.atMs - first.atMs
-  const answers = Math.max(0, end.requests - first.requests - (end.pending - first.pending))
   const serviceMs = (end.serviceUs - first.serviceUs) / 1000
+  const answers = answersOf(samples, first, end, serviceMs)
   const busy = serviceMs / spanMs
   const workers = samples.reduce((sum, sample) => sum + sample.ready, 0) / samples.length
-  const waiting = samples.slice(1).every(sample => sample.pending > 0)
+  const waiting = samples.slice(1).every(sample => (sample.pending ?? 0) > 0)
   return {
     throughput: (answers * 1000) / spanMs,
     answers,
@@ -102,6 +104,15 @@ export function ratesOf(samples: readonly Sample[]): Rates | undefined {
     saturated: waiting || (workers > 0 && busy >= 0.8 * workers),
     spanMs,
   }
+}
+
+function answersOf(samples: readonly Sample[], first: Sample, end: Sample, serviceMs: number) {
+  const isCounted = !samples.some(sample => sample.rejecting)
+  if (isCounted && first.pending !== undefined && end.pending !== undefined) {
+    return Math.max(0, end.requests - first.requests - (end.pending - first.pending))
+  }
+  const reported = reportedServiceTime(samples)
+  return reported === undefined ? 0 : serviceMs / reported
 }
 
 /** Requests arriving per second; undefined until two samples are there. */

@@ -8,6 +8,8 @@ import type { PoolMemory } from './memory.ts'
 const BETWEEN_SHRINKS_MS = 5_000
 const LONGEST_PAUSE_MS = 60_000
 const AFTER_FAILURE_MS = 10_000
+/** A description and counters of one look are no further apart. */
+const TOGETHER_MS = 2_000
 
 export function takeIn(
   before: PoolMemory,
@@ -19,7 +21,8 @@ export function takeIn(
   const memory = reachable ? settled : unreachable(settled)
   if (pool.description.state === 'absent') return memory
   const description = pool.description.value
-  const counted = count(memory, description, pool.counters)
+  const { atMs } = pool.description
+  const counted = count(memory, { ...description, atMs }, pool.counters)
   const answered = servedUs(counted) > servedUs(memory)
   return { ...counted, cost: learnCost(memory.cost, description, answered, nowMs) }
 }
@@ -27,12 +30,12 @@ export function takeIn(
 /** Adds this tick's counters to the memory; without fresh ones nothing is added, and nothing is taken for zero. */
 function count(
   memory: PoolMemory,
-  { workers, pending = 0, queueFree }: Description,
+  { atMs, workers, pending = 0, queueFree }: Description & { atMs: number },
   counters: PoolSeen['counters'],
 ): PoolMemory {
   if (counters.state !== 'fresh') return memory
   const sample = sampleOf(counters.value, counters.atMs, {
-    pending,
+    pending: counters.atMs - atMs < TOGETHER_MS ? pending : undefined,
     rejecting: workers.length === 0 || queueFree === 0,
     ready: workers.filter(worker => worker.ready).length,
   })

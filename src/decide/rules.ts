@@ -1,3 +1,4 @@
+import { withinGpu } from './gpu/gate.ts'
 import { down, onTrial, unknown, up, waking } from './load.ts'
 import { hold, type Rule, type Ruling } from './ruling.ts'
 import {
@@ -43,7 +44,7 @@ function firstToSettle(view: View): Ruling {
   let seen = view
   for (const one of inOrder) {
     const said = one(seen)
-    if (said && 'reason' in said) return said
+    if (said && 'reason' in said) return withinGpu(seen, said)
     if (said) seen = said.learned
   }
   return hold(seen, 'steady', `${load(seen)}; ${count(seen.listed)} ${are(seen.listed)} right.`)

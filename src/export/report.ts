@@ -13,6 +13,9 @@ const notable: ReadonlySet<Reason> = new Set([
   'at_maximum',
   'at_knee',
   'at_ceiling',
+  'gpu_full',
+  'gpu_unknown',
+  'cpu_full',
   'foreign_change',
   'refused',
 ])

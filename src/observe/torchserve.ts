@@ -31,6 +31,7 @@ export interface TorchServeObserver {
   observe(urgent: ReadonlySet<string>): Promise<TorchServeSeen>
 }
 
+/** The part of an observation that TorchServe tells. */
 type TorchServeSeen = Pick<Observation, 'atMs' | 'torchserve' | 'pools' | 'notes'>
 
 interface Dated<T> {

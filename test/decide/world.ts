@@ -23,6 +23,8 @@ export const policy: PoolPolicy = {
   waitProbability: 0.02,
   holdMs: 60_000,
   workerMemory: undefined,
+  gpuWorkerMemory: undefined,
+  gpuMemoryUnknown: 'hold',
   decoys: 'auto',
   scale: true,
 }
@@ -32,6 +34,9 @@ export const noPod: PodSeen = {
   state: { state: 'absent', why: 'not in a pod' },
   memory: { state: 'absent', why: 'not in a pod' },
 }
+
+const unused = { state: 'absent', why: 'no model runs on a GPU' } as const
+export const noGpu = { gpus: unused, host: unused }
 
 export const leftAlone: MemoryPolicy = {
   maxMemory: undefined,
@@ -181,6 +186,7 @@ export class World {
           : { state: 'absent', why: 'refused' },
         pools: [{ key: 'm', description: this.#description(), counters: this.#counters() }],
         pod: this.container?.seen(this.nowMs) ?? noPod,
+        ...noGpu,
         outcomes,
         resized: this.container?.outcome(),
         notes: [],

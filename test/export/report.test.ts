@@ -23,6 +23,7 @@ const inputs: Decision['inputs'] = {
   knee: null,
   ceiling: null,
   loadMs: null,
+  gpu: null,
 }
 
 function reporting() {
@@ -49,6 +50,8 @@ function reporting() {
         atMs: 0,
         torchserve: { state: 'absent', why: '' },
         pools: [],
+        gpus: { state: 'absent', why: '' },
+        host: { state: 'absent', why: '' },
         outcomes: what.ending ? [{ action, atMs: 0, ...what.ending }] : [],
         notes: what.notes ?? [],
         pod: noPod,
