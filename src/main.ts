@@ -12,10 +12,10 @@ import { createWorkersActuator } from './actuate/workers.ts'
 import { run, type Ports } from './agent.ts'
 import { createDcgm } from './clients/dcgm.ts'
 import { linuxCgroup, type TorchServeCgroup } from './clients/cgroup.ts'
-import { createKubernetes } from './clients/kubernetes.ts'
+import { createKubernetes, type Kubernetes } from './clients/kubernetes.ts'
 import { createNvidiaSmi } from './clients/nvidia-smi.ts'
 import { linuxProcesses, type Processes } from './clients/processes.ts'
-import { createTorchServe } from './clients/torchserve.ts'
+import { createTorchServe, type TorchServe } from './clients/torchserve.ts'
 import { wallClock as clock } from './clock.ts'
 import { ConfigError, helpText, parseConfig, policyFor, type Config } from './config.ts'
 import { checkDocs, writeDocs } from './docs.ts'
@@ -100,6 +100,26 @@ function watchGpus(config: Config, { path }: Host): GpuWatch {
   return createGpuWatch({ ...beside, finders: [dcgm, smi] })
 }
 
+/** One look at everything there is to see. */
+function observing(
+  { timeoutMs }: Config,
+  { cgroup, processes }: Host,
+  on: { torchserve: TorchServe; kubernetes: Kubernetes | undefined; gpus: GpuWatch },
+): Ports['observe'] {
+  const { gpus, kubernetes, torchserve } = on
+  const observer = createTorchServeObserver({ torchserve, clock, timeoutMs, processes })
+  const pod = createPodObserver({ kubernetes, cgroup, clock })
+  return async urgent => {
+    const [torchserveSeen, podSeen] = await Promise.all([
+      observer.observe(urgent.torchserve),
+      pod.observe(urgent.pod),
+    ])
+    const gpusSeen = gpus.look(torchserveSeen.pools)
+    const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
+    return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes }
+  }
+}
+
 /** Runs the agent until `signal` aborts. */
 async function agent(
   config: Config,
@@ -108,15 +128,8 @@ async function agent(
   signal: AbortSignal,
 ): Promise<void> {
   const torchserve = createTorchServe(config, clock)
-  const observer = createTorchServeObserver({
-    torchserve,
-    clock,
-    timeoutMs: config.timeoutMs,
-    processes: host.processes,
-  })
   const kubernetes =
     config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
-  const pod = createPodObserver({ kubernetes, cgroup: host.cgroup, clock })
   const gpus = watchGpus(config, host)
   const policyOf = (model: string) => policyFor(config, model)
   const advise = config.mode === 'advise'
@@ -144,15 +157,7 @@ async function agent(
   const ports: Ports = {
     clock,
     policies: { pool: policyOf, memory: config.memory },
-    async observe(urgent) {
-      const [torchserveSeen, podSeen] = await Promise.all([
-        observer.observe(urgent.torchserve),
-        pod.observe(urgent.pod),
-      ])
-      const gpusSeen = gpus.look(torchserveSeen.pools)
-      const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
-      return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes }
-    },
+    observe: observing(config, host, { torchserve, kubernetes, gpus }),
     actuate,
     resize,
     record(tick) {

@@ -76,9 +76,11 @@ export interface Rates {
   throughput: number
   /** What arrived and does not wait; where some was rejected, or what waits is not known, by the handlers' own times. */
   answers: number
+  /** Whether they could be counted; else these are the most that there can have been. */
+  sure: boolean
   /** Mean number of requests in a handler: Little's law on the time spent there. */
   inService: number
-  /** Mean time in a handler; absent where no answer can be counted. */
+  /** Mean time in a handler; absent without answers. */
   serviceMs: number | undefined
   /** In every sample work was waiting, or nearly all workers were busy. */
   saturated: boolean
@@ -92,13 +94,14 @@ export function ratesOf(samples: readonly Sample[]): Rates | undefined {
   if (!first || !end || end.atMs <= first.atMs) return undefined
   const spanMs = end.atMs - first.atMs
   const serviceMs = (end.serviceUs - first.serviceUs) / 1000
-  const answers = answersOf(samples, first, end, serviceMs)
+  const { answers, sure } = answersOf(samples, first, end, serviceMs)
   const busy = serviceMs / spanMs
   const workers = samples.reduce((sum, sample) => sum + sample.ready, 0) / samples.length
   const waiting = samples.slice(1).every(sample => (sample.pending ?? 0) > 0)
   return {
     throughput: (answers * 1000) / spanMs,
     answers,
+    sure,
     inService: busy,
     serviceMs: answers > 0 && serviceMs > 0 ? serviceMs / answers : undefined,
     saturated: waiting || (workers > 0 && busy >= 0.8 * workers),
@@ -107,12 +110,13 @@ export function ratesOf(samples: readonly Sample[]): Rates | undefined {
 }
 
 function answersOf(samples: readonly Sample[], first: Sample, end: Sample, serviceMs: number) {
-  const isCounted = !samples.some(sample => sample.rejecting)
-  if (isCounted && first.pending !== undefined && end.pending !== undefined) {
-    return Math.max(0, end.requests - first.requests - (end.pending - first.pending))
-  }
-  const reported = reportedServiceTime(samples)
-  return reported === undefined ? 0 : serviceMs / reported
+  const piledUp = (end.pending ?? 0) - (first.pending ?? 0)
+  const counted = Math.max(0, end.requests - first.requests - piledUp)
+  const rejected = samples.some(sample => sample.rejecting)
+  const sure = !rejected && first.pending !== undefined && end.pending !== undefined
+  const reported = sure ? undefined : reportedServiceTime(samples)
+  if (reported === undefined) return { answers: counted, sure }
+  return { answers: serviceMs / reported, sure: true }
 }
 
 /** Requests arriving per second; undefined until two samples are there. */
@@ -169,7 +173,7 @@ export interface Baseline {
 /** Undefined where nothing is known: of few answers the counters tell a service time that is much too short. */
 export function baselineOf(samples: readonly Sample[]): Baseline | undefined {
   const rates = ratesOf(samples)
-  if (rates?.serviceMs && rates.answers >= ENOUGH_ANSWERS) {
+  if (rates?.serviceMs && rates.sure && rates.answers >= ENOUGH_ANSWERS) {
     return { serviceMs: rates.serviceMs, throughput: rates.throughput }
   }
   const serviceMs = reportedServiceTime(samples)

@@ -34,9 +34,12 @@ function count(
   counters: PoolSeen['counters'],
 ): PoolMemory {
   if (counters.state !== 'fresh') return memory
+  const last = memory.demand.samples.at(-1)
+  const arrived = last ? counters.value.requests - last.requests : 0
   const sample = sampleOf(counters.value, counters.atMs, {
     pending: counters.atMs - atMs < TOGETHER_MS ? pending : undefined,
-    rejecting: workers.length === 0 || queueFree === 0,
+    // The queue is seen once in a while: with less room than what arrives meanwhile it may have been full.
+    rejecting: workers.length === 0 || (queueFree ?? Infinity) <= Math.max(0, arrived),
     ready: workers.filter(worker => worker.ready).length,
   })
   return {
