@@ -174,6 +174,14 @@ export interface Inputs {
   knee: number | null
   ceiling: number | null
   loadMs: number | null
+  /** Memory of one worker, learned or declared; bytes. */
+  workerBytes: number | null
+  /** Workers that the pod's memory could hold at the most that may be asked for; null where nothing limits it. */
+  memoryMost: number | null
+  /** The most workers that the pool can come to have: the least of maximum, knee, ceiling and `memoryMost`, and at least 1. */
+  usable: number
+  /** The load by what the usable workers can take: 1 is a pod's worth, and more is more than this pod can take. */
+  podDemand: number | null
 }
 
 export interface Decision {

@@ -5,6 +5,8 @@ import { takeIn } from './intake.ts'
 import type { Ledger } from './ledger.ts'
 import { newPool, type Memory, type PoolMemory } from './memory.ts'
 import { decidePod, openLedger, takeInPod, type PoolUse } from './pod.ts'
+import { podDemand } from './pods.ts'
+import { refusalOf } from './refusals.ts'
 import { rule } from './rules.ts'
 import { hold, lessened, type Ruling } from './ruling.ts'
 import { size } from './sizing.ts'
@@ -22,6 +24,8 @@ export interface Decided {
   decisions: readonly Decision[]
   /** What should become of the pod's memory; undefined where that is not ours to decide. */
   resize: ResizeDecision | undefined
+  /** The load in pods such as this one; undefined: not known. */
+  podDemand: number | undefined
   memory: Memory
 }
 
@@ -51,10 +55,12 @@ export function decide(
   const pod = takeInPod(memory.pod, seen, uses, nowMs)
   const ledger = openLedger(pod, seen.pod, uses, policies.memory, nowMs)
   const decided = pools.map(pool => decidePool(policies, pool, ledger, nowMs))
+  const views = decided.flatMap(one => one.view ?? [])
   const resized = decidePod(pod, seen.pod, ledger, policies.memory, nowMs)
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
+    podDemand: views.length < pools.length ? undefined : podDemand(views, ledger),
     memory: { pools: new Map(decided.map(one => [one.key, one.memory])), pod: resized.memory },
   }
 }
@@ -79,12 +85,15 @@ interface Taken {
 function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
   if (pool.description.state === 'absent') return []
   const { id, workers } = pool.description.value
+  const policy = policies.pool(id.model)
+  const isScaled = refusalOf({ policy, description: pool.description.value, memory }) === undefined
   const ordered = memory.change?.action.kind === 'grow' ? memory.change.action.to : 0
   return [
     {
       key: pool.key,
-      cost: costOf(memory.cost, policies.pool(id.model)),
+      cost: costOf(memory.cost, policy),
       workers: Math.max(workers.length, ordered),
+      kept: isScaled ? policy.minWorkers : workers.length,
       used: workers.reduce((sum, { use }) => sum + (use?.bytes ?? 0), 0),
     },
   ]
@@ -95,12 +104,13 @@ function decidePool(
   { pool, memory }: Taken,
   ledger: Ledger,
   nowMs: number,
-): { key: string; decision: Decision[]; memory: PoolMemory } {
+): { key: string; decision: Decision[]; view?: View; memory: PoolMemory } {
   if (pool.description.state === 'absent') return { key: pool.key, decision: [], memory }
-  const view = viewOf(policies, pool, pool.description, memory, nowMs)
+  const view = viewOf(policies, pool, pool.description, { memory, ledger }, nowMs)
   const ruling = confirmed(view, rule(view), pool, ledger)
   return {
     key: pool.key,
+    view,
     decision: [
       {
         atMs: nowMs,
@@ -120,7 +130,7 @@ function viewOf(
   policies: Policies,
   pool: PoolSeen,
   seen: Exclude<PoolSeen['description'], { state: 'absent' }>,
-  memory: PoolMemory,
+  { memory, ledger }: { memory: PoolMemory; ledger: Ledger },
   nowMs: number,
 ): View {
   const description = seen.value
@@ -142,6 +152,8 @@ function viewOf(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
+    workerBytes: ledger.cost(pool.key),
+    memoryMost: ledger.most(pool.key),
     memory: { ...memory, workers: census.tracks, window, wantsFreshLook: false },
   }
 }

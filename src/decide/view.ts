@@ -2,6 +2,7 @@ import type { PoolPolicy } from '../config.ts'
 import type { Counters, Description, Inputs, PoolKey, Reading } from '../model.ts'
 import { active } from './limits.ts'
 import type { PoolMemory } from './memory.ts'
+import { demandOf, usableOf } from './pods.ts'
 import type { Needed } from './sizing.ts'
 import type { Census } from './workers.ts'
 
@@ -22,6 +23,10 @@ export interface View {
   /** Workers in TorchServe's list, dead ones included. */
   listed: number
   waiting: number
+  /** Bytes of one worker; undefined: not known. */
+  workerBytes: number | undefined
+  /** The most workers that memory could ever hold; Infinity where nothing limits it. */
+  memoryMost: number
   memory: PoolMemory
 }
 
@@ -53,5 +58,9 @@ export function inputsOf(view: View): Inputs {
     knee: active(memory.knee, nowMs)?.most ?? null,
     ceiling: active(memory.ceiling, nowMs)?.most ?? null,
     loadMs: memory.loadMs ?? null,
+    workerBytes: view.workerBytes ?? null,
+    memoryMost: view.memoryMost === Infinity ? null : view.memoryMost,
+    usable: usableOf(view),
+    podDemand: demandOf(view) ?? null,
   }
 }

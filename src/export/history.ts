@@ -18,7 +18,7 @@ export type Point = readonly [
   loading: number | null,
   dead: number | null,
   wanted: number | null,
-  limit: number | null,
+  usable: number | null,
   serviceMs: number | null,
 ]
 
@@ -38,7 +38,6 @@ export interface PoolState {
   arrivalsPerSecond: number | null
   waiting: number | null
   wanted: number | null
-  limit: number
   points: readonly Point[]
 }
 
@@ -119,16 +118,16 @@ function after(points: readonly Point[], sinceMs: number): readonly Point[] {
 
 function pointOf(pool: PoolNow, atMs: number): Point {
   const { ready = null, loading = null, dead = null } = pool.workers ?? {}
-  const { arrivalsPerSecond, waiting, wanted, limit } = pool
-  const { serviceMs } = pool.decision.inputs
-  return [atMs, arrivalsPerSecond, waiting, ready, loading, dead, wanted, limit, serviceMs]
+  const { arrivalsPerSecond, waiting, wanted } = pool
+  const { serviceMs, usable } = pool.decision.inputs
+  return [atMs, arrivalsPerSecond, waiting, ready, loading, dead, wanted, usable, serviceMs]
 }
 
 function stateOf(now: PoolNow, since: readonly Point[]): PoolState {
-  const { id, fresh, arrivalsPerSecond, waiting, wanted, limit } = now
+  const { id, fresh, arrivalsPerSecond, waiting, wanted } = now
   const { key, pool, reason, because, inputs, action = null } = now.decision
   const { label } = reasons[reason]
-  const numbers = { fresh, arrivalsPerSecond, waiting, wanted, limit }
+  const numbers = { fresh, arrivalsPerSecond, waiting, wanted }
   return { id, key, ...pool, reason, label, because, action, inputs, ...numbers, points: since }
 }
 

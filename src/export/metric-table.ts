@@ -138,7 +138,7 @@ const poolRows: readonly MetricRow[] = [
   ofPool(
     'stoker_workers_wanted',
     'workers',
-    'Workers the pool is heading for: held, within minimum, maximum, knee and ceiling.',
+    'Workers the pool is heading for: held, from the minimum to what is usable.',
     pool => pool.wanted,
   ),
   ofPool(

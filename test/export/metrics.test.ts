@@ -63,11 +63,10 @@ t.test('a pool is shown in base units', async t => {
   t.equal(value('stoker_tick_duration_seconds_bucket{le="0.05"}'), '1')
 })
 
-t.test('what is wanted stays within knee, ceiling, maximum and minimum', async t => {
+t.test('what is wanted stays from the minimum to what is usable', async t => {
   const wanted = async (inputs: NonNullable<TickSketch['pools']>[number]['inputs'] & object) =>
     (await scrape({ atMs: 0, pools: [{ inputs }] })).value(`stoker_workers_wanted${resnet}`)
-  t.equal(await wanted({ held: 7, knee: 5 }), '5')
-  t.equal(await wanted({ held: 7, knee: 5, ceiling: 4 }), '4')
+  t.equal(await wanted({ held: 7, usable: 5 }), '5')
   t.equal(await wanted({ held: 20 }), '8')
   t.equal(await wanted({ held: 0, minimum: 0 }), '0')
   t.equal(await wanted({ held: 0, minimum: 2 }), '2')

@@ -23,6 +23,10 @@ const inputs: Decision['inputs'] = {
   knee: null,
   ceiling: null,
   loadMs: null,
+  workerBytes: null,
+  memoryMost: null,
+  usable: 4,
+  podDemand: null,
 }
 
 function reporting() {
@@ -50,6 +54,7 @@ function reporting() {
       },
       decisions: decision ? [decision] : [],
       resize: undefined,
+      podDemand: undefined,
       tookMs: 1,
     }
     report(ticked)

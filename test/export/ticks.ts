@@ -49,6 +49,10 @@ const inputs: Inputs = {
   knee: null,
   ceiling: null,
   loadMs: 9_000,
+  workerBytes: null,
+  memoryMost: null,
+  usable: 8,
+  podDemand: null,
 }
 
 export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }: TickSketch): Tick {
@@ -56,6 +60,7 @@ export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }:
   return {
     tookMs,
     resize: undefined,
+    podDemand: undefined,
     decisions: pools.filter(pool => !pool.undecided).map(pool => decisionOf(pool, atMs)),
     seen: {
       atMs,

@@ -65,7 +65,7 @@ export function toneOf({ action, reason }) {
 }
 
 /** @param {PoolState} pool @returns {[string, string][]} */
-function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
+function numbersOf({ arrivalsPerSecond, waiting, inputs }) {
   return [
     ['Arrivals', number(arrivalsPerSecond, '/s')],
     ['Waiting', number(waiting)],
@@ -74,7 +74,7 @@ function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
     ['Allowed', `${inputs.minimum} to ${inputs.maximum}`],
     ['Knee', inputs.knee === null ? 'not found' : number(inputs.knee)],
     ['Ceiling', inputs.ceiling === null ? 'not met' : number(inputs.ceiling)],
-    ['Limit now', number(limit)],
+    ['Limit now', number(inputs.usable)],
   ]
 }
 

@@ -15,6 +15,13 @@ export function number(value, unit = '') {
   return `${value.toFixed(digits)}${unit && ` ${unit}`}`
 }
 
+/** @param {number | null} value */
+export function bytes(value) {
+  if (value === null) return UNKNOWN
+  const mib = value / 2 ** 20
+  return mib < 10_240 ? `${mib.toFixed(0)} MiB` : `${(mib / 1_024).toFixed(1)} GiB`
+}
+
 /** @param {number | null} ms */
 export function duration(ms) {
   if (ms === null) return UNKNOWN
@@ -91,5 +98,9 @@ export function inputRows(inputs) {
     ['Knee', number(inputs.knee)],
     ['Ceiling', number(inputs.ceiling)],
     ['Load time', duration(inputs.loadMs)],
+    ['Memory of one', bytes(inputs.workerBytes)],
+    ['Memory holds', number(inputs.memoryMost)],
+    ['Usable', number(inputs.usable)],
+    ['Load in pods', number(inputs.podDemand)],
   ]
 }
