@@ -22,7 +22,7 @@ const HOLD_LOADS = 20
 
 export interface Decided {
   decisions: readonly Decision[]
-  /** What should become of the pod's memory; undefined where that is not ours to decide. */
+  /** What should become of the pod's memory; undefined where nothing is known of it. */
   resize: ResizeDecision | undefined
   /** The load in pods such as this one; undefined: not known. */
   podDemand: number | undefined

@@ -1,6 +1,6 @@
 /** The memory of the pod as a whole: what workers may take of it, and whether it should change. */
 import type { MemoryPolicy } from '../config.ts'
-import type { MemoryInputs, Observation, PodSeen, ResizeDecision } from '../model.ts'
+import type { MemoryInputs, Observation, PodSeen, ResizeDecision, ResizeReason } from '../model.ts'
 import { Ledger, withoutMargin, type Account, type Books } from './ledger.ts'
 import { active, learnLimit, type Limit } from './limits.ts'
 import { amountsFor, distanceIn } from './resize/amounts.ts'
@@ -16,6 +16,8 @@ import { inMib } from './words.ts'
 const BASE_WINDOW_MS = 10 * 60_000
 const MARGIN = 0.1
 const LARGEST_MARGIN = 0.4
+const WITHOUT_CAP =
+  'No cap is set (STOKER_MAX_MEMORY), so the memory stays as it is and workers scale within it.'
 
 export interface PodMemory {
   resize: ResizeMemory
@@ -152,7 +154,7 @@ function whyNotMore(
   return { text: `more cannot be asked for: ${state.why}`, lasts: false }
 }
 
-/** Whether the pod's memory should change; undefined where that is not Stoker's to decide. */
+/** Whether the pod's memory should change; undefined where nothing is known of it and no cap is set. */
 export function decidePod(
   memory: PodMemory,
   { memory: cgroup, state }: PodSeen,
@@ -160,11 +162,17 @@ export function decidePod(
   policy: MemoryPolicy,
   nowMs: number,
 ): { decision: ResizeDecision | undefined; memory: PodMemory } {
-  if (policy.maxMemory === undefined) return { decision: undefined, memory }
   const inputs = inputsOf(memory, { memory: cgroup, state }, ledger, policy, nowMs)
+  const hold = (reason: ResizeReason, because: string) => ({
+    decision: { atMs: nowMs, reason, because, inputs },
+    memory,
+  })
+  if (policy.maxMemory === undefined) {
+    const isKnown = state.state !== 'absent' || cgroup.state !== 'absent'
+    return isKnown ? hold('unsupported', WITHOUT_CAP) : { decision: undefined, memory }
+  }
   if (state.state !== 'fresh') {
-    const because = `The pod cannot be read: ${state.why}`
-    return { decision: { atMs: nowMs, reason: 'memory_stale', because, inputs }, memory }
+    return hold('memory_stale', `The pod cannot be read: ${state.why}`)
   }
   const { memory: resize, ...ruling } = ruleResize({
     nowMs,

@@ -1,6 +1,6 @@
-import type { Action, Inputs, Note, PoolKey, Reason } from '../model.ts'
-import { createLog } from './log.ts'
-import type { LoggedDecision } from './log.ts'
+import type { Action, Decision, Inputs, Note, Outcome, PoolKey, Reason } from '../model.ts'
+import { createLog, type Logged } from './log.ts'
+import { createMemoryHistory, type LoggedResize, type MemoryState } from './memory-history.ts'
 import { reasons } from './reasons.ts'
 import { identify, poolsOf } from './tick.ts'
 import type { PoolNow, Tick } from './tick.ts'
@@ -21,6 +21,12 @@ export type Point = readonly [
   usable: number | null,
   serviceMs: number | null,
 ]
+
+export interface LoggedDecision extends Logged<Decision, Outcome> {
+  key: PoolKey
+  model: string
+  version: string
+}
 
 /** A pool as the page draws it. */
 export interface PoolState {
@@ -53,6 +59,9 @@ export interface State {
   /** How many pools are served beyond the number kept. */
   poolsLeftOut: number
   decisions: readonly LoggedDecision[]
+  /** Null where nothing is known of it. */
+  memory: MemoryState | null
+  resizes: readonly LoggedResize[]
 }
 
 export interface History {
@@ -60,12 +69,19 @@ export interface History {
   state(sinceMs: number): Omit<State, 'agent' | 'nowMs'>
   /** Newest first; only those of pool `key` if given. */
   decisions(key?: string): LoggedDecision[]
+  /** What was decided about the pod's memory, newest first. */
+  resizes(): LoggedResize[]
   /** Every pool that is served or has a decision in the log. */
   keys(): Set<PoolKey>
 }
 
 export function createHistory(): History {
-  const log = createLog()
+  const log = createLog<Decision, Outcome, LoggedDecision>({
+    decided: ({ pool }) => identify(pool),
+    ended: ({ action }) => identify(action.pool),
+    log: logged,
+  })
+  const memory = createMemoryHistory(POINTS_MAX)
   const points = new Map<string, Point[]>()
   let tick: Tick | undefined
   let pools: PoolNow[] = []
@@ -84,6 +100,7 @@ export function createHistory(): History {
       }
       for (const outcome of outcomes) log.attach(outcome, atMs)
       for (const decision of next.decisions) log.add(decision, atMs)
+      memory.record(next)
     },
     state: sinceMs => ({
       tickAtMs: tick?.seen.atMs ?? null,
@@ -92,8 +109,11 @@ export function createHistory(): History {
       pools: pools.map(pool => stateOf(pool, after(points.get(pool.id) ?? [], sinceMs))),
       poolsLeftOut: Math.max(0, (tick?.decisions.length ?? 0) - pools.length),
       decisions: log.since(sinceMs),
+      memory: memory.state(sinceMs),
+      resizes: memory.since(sinceMs),
     }),
-    decisions: key => log.list(key),
+    decisions: key => log.list().filter(each => key === undefined || each.key === key),
+    resizes: () => memory.since(-Infinity),
     keys: () => new Set([...pools.map(pool => pool.decision.key), ...log.list().map(d => d.key)]),
   }
 }
@@ -129,6 +149,13 @@ function stateOf(now: PoolNow, since: readonly Point[]): PoolState {
   const { label } = reasons[reason]
   const numbers = { fresh, arrivalsPerSecond, waiting, wanted }
   return { id, key, ...pool, reason, label, because, action, inputs, ...numbers, points: since }
+}
+
+function logged(id: number, decision: Decision): LoggedDecision {
+  const { atMs, key, pool, reason, because, inputs, action = null } = decision
+  const { label } = reasons[reason]
+  const when = { atMs, lastMs: atMs, times: 1 }
+  return { id, ...when, key, ...pool, reason, label, because, inputs, action, outcomes: [] }
 }
 
 function torchserveOf(tick: Tick | undefined): State['torchserve'] {

@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import type { Outcome, PoolId, PoolKey, Reason, Sureness } from '../model.ts'
+import { memoryRows, type ResizeTotals } from './memory-metrics.ts'
 import type { PoolNow, Tick } from './tick.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -24,6 +25,7 @@ export interface Shown {
   tick: Tick | undefined
   pools: readonly PoolNow[]
   totals: Map<string, Totals>
+  resizes: ResizeTotals
 }
 
 export interface MetricRow {
@@ -102,6 +104,14 @@ const agentRows: readonly MetricRow[] = [
     },
   },
   {
+    name: 'stoker_pod_demand',
+    type: 'gauge',
+    unit: 'pods',
+    labels: [],
+    help: 'The load in pods such as this one, never clipped: the workers it needs by those that this pod could come to have, whatever it has now. The sum over all pods is how many are wanted.',
+    samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
+  },
+  {
     name: 'process_resident_memory_bytes',
     type: 'gauge',
     unit: 'bytes',
@@ -176,6 +186,18 @@ const poolRows: readonly MetricRow[] = [
     'workers',
     'The worker count beyond which workers failed to load; absent until found.',
     pool => pool.decision.inputs.ceiling,
+  ),
+  ofPool(
+    'stoker_workers_usable',
+    'workers',
+    'The most workers the pool could come to have: the least of maximum, knee, ceiling and what memory holds, and at least 1.',
+    pool => pool.decision.inputs.usable,
+  ),
+  ofPool(
+    'stoker_worker_bytes',
+    'bytes',
+    'Memory that one worker is taken to need, as learned or declared; absent until known.',
+    pool => pool.decision.inputs.workerBytes,
   ),
   ofPool(
     'stoker_arrivals_per_second',
@@ -256,4 +278,9 @@ const totalRows: readonly MetricRow[] = [
 ]
 
 /** Every metric whose value is read at the scrape; the tick histogram is observed instead. */
-export const metricTable: readonly MetricRow[] = [...agentRows, ...poolRows, ...totalRows]
+export const metricTable: readonly MetricRow[] = [
+  ...agentRows,
+  ...memoryRows,
+  ...poolRows,
+  ...totalRows,
+]

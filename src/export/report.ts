@@ -1,4 +1,5 @@
 import type { Decision, Outcome, Reason } from '../model.ts'
+import { createMemoryReport } from './memory-report.ts'
 import type { Tick } from './tick.ts'
 
 /** One line for whoever reads the log. */
@@ -25,7 +26,9 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
   const reasons = new Map<string, Reason>()
   const actions = new Map<string, string>()
   let notes = new Set<string>()
-  return ({ seen, decisions }) => {
+  const reportMemory = createMemoryReport(write)
+  return tick => {
+    const { seen, decisions } = tick
     const known = notes
     notes = new Set()
     for (const { code, message } of seen.notes) {
@@ -46,6 +49,7 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
       if (again) continue
       if (action || (began && notable.has(decision.reason))) write(announce(decision))
     }
+    reportMemory(tick)
   }
 }
 
