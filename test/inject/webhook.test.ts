@@ -264,7 +264,11 @@ t.test('a renewed certificate is shown to new connections, without a failed call
   t.teardown(() => agent.destroy())
   await byHttp1(webhook.call(), agent)
   await webhook.clock.advance(5 * DAY)
-  const second = await byHttp2(webhook.call())
+  // Signing takes its own time, which is not the clock's.
+  let second = await byHttp2(webhook.call())
+  for (let tries = 0; tries < 200 && second.serial === first.serial; tries++) {
+    second = await byHttp2(webhook.call())
+  }
   t.equal(second.status, 200)
   t.not(second.serial, first.serial)
   t.equal(
