@@ -44,7 +44,7 @@ export async function testResize(
   for (const { name, cases, jobs = 1 } of groups) {
     const suiting = cases.filter(each => which(each) && suits(each, target))
     if (suiting.length === 0) continue
-    await t.test(name, async st => {
+    await t.test(`${target.version}: ${name}`, async st => {
       st.jobs = jobs
       const tests = suiting.map(each =>
         st.test(each.name, { buffered: jobs > 1 }, async ct => {
