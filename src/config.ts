@@ -15,9 +15,19 @@ import { StokerError } from './errors.ts'
 import { parseBytes } from './quantity.ts'
 
 /** How a model's workers are scaled; the global settings with the model's own over them. */
-export interface PoolPolicy extends Omit<ModelValues, 'workerMemory'> {
+export interface PoolPolicy extends Omit<ModelValues, 'workerMemory' | 'gpuWorkerMemory'> {
   /** Bytes of one worker, as declared. */
   workerMemory: number | undefined
+  /** The same on the GPU. */
+  gpuWorkerMemory: number | undefined
+}
+
+/** What only the user can know of the GPUs. */
+export interface GpuPolicy {
+  count: number | undefined
+  /** Bytes that may be used of each. */
+  memory: number | undefined
+  sharing: AgentValues['gpuSharing']
 }
 
 /** How the memory of the pod may be changed; bytes. */
@@ -51,6 +61,10 @@ type Url = (typeof urls)[number]
 const identity = ['podName', 'podNamespace', 'podUid', 'container'] as const
 type Pod =
   | (typeof identity)[number]
+  | 'dcgmUrl'
+  | 'gpuCount'
+  | 'gpuMemory'
+  | 'gpuSharing'
   | 'tokenFile'
   | 'clusterCaFile'
   | 'maxMemory'
@@ -62,6 +76,9 @@ export interface Config extends Omit<AgentValues, Url | Pod>, Record<Url, URL> {
   defaults: PoolPolicy
   models: Readonly<Record<string, Partial<PoolPolicy>>>
   memory: MemoryPolicy
+  gpu: GpuPolicy
+  /** The dcgm-exporter to ask about the GPUs of the pod. */
+  dcgmUrl: URL | undefined
   /** Undefined outside a pod, or when the agent was not told which pod it is in. */
   pod: PodConfig | undefined
 }
@@ -132,7 +149,8 @@ function readModels(name: string, text: string, problems: string[]): unknown {
 function assemble(values: Values, env: Record<string, string | undefined>): Config {
   const { minWorkers, maxWorkers, maxWaitMs, waitProbability, holdMs, ...others } = values
   const { podName, podNamespace, podUid, container, tokenFile, clusterCaFile, ...more } = others
-  const { workerMemory, maxMemory, minMemory, memoryLimit, models, ...rest } = more
+  const { maxMemory, minMemory, memoryLimit, models, ...most } = more
+  const { gpuCount, gpuMemory, gpuSharing, gpuMemoryUnknown, dcgmUrl, ...rest } = most
   const pod =
     podName && podNamespace && podUid && container
       ? {
@@ -152,6 +170,8 @@ function assemble(values: Values, env: Record<string, string | undefined>): Conf
     metricsUrl: new URL(rest.metricsUrl),
     inferenceUrl: new URL(rest.inferenceUrl),
     pod,
+    dcgmUrl: dcgmUrl === undefined ? undefined : new URL(dcgmUrl),
+    gpu: { count: gpuCount, memory: bytes(gpuMemory), sharing: gpuSharing },
     memory: {
       memoryLimit,
       maxMemory: bytes(maxMemory),
@@ -164,16 +184,24 @@ function assemble(values: Values, env: Record<string, string | undefined>): Conf
       maxWaitMs,
       waitProbability,
       holdMs,
-      workerMemory: bytes(workerMemory),
+      gpuMemoryUnknown,
+      workerMemory: bytes(values.workerMemory),
+      gpuWorkerMemory: bytes(values.gpuWorkerMemory),
       decoys: ownProperties.decoys.default,
       scale: ownProperties.scale.default,
     },
     models: Object.fromEntries(
-      Object.entries(models).map(([model, { workerMemory: own, ...settings }]) => [
-        model,
-        { ...settings, ...(own === undefined ? {} : { workerMemory: bytes(own) }) },
-      ]),
+      Object.entries(models).map(([model, own]) => [model, ownPolicy(own)]),
     ),
+  }
+}
+
+/** A model's own settings with amounts in bytes; what it does not set stays absent. */
+function ownPolicy({ gpuWorkerMemory, workerMemory, ...own }: Partial<ModelValues>) {
+  return {
+    ...own,
+    ...(workerMemory === undefined ? {} : { workerMemory: bytes(workerMemory) }),
+    ...(gpuWorkerMemory === undefined ? {} : { gpuWorkerMemory: bytes(gpuWorkerMemory) }),
   }
 }
 
@@ -186,6 +214,11 @@ function strangers(values: Unchecked, env: Record<string, string | undefined>): 
   const isKnown = missing.length === 0
   if (!isKnown && missing.length < identity.length) {
     return [`${missing.join(', ')} must be set, too: together they say which pod the agent is in`]
+  }
+  if (values.dcgmUrl !== undefined && !isKnown) {
+    return [
+      `${variable('dcgmUrl')} needs ${missing.join(', ')}, which say whose rows on its page are ours`,
+    ]
   }
   if (values.maxMemory !== undefined && !isKnown) {
     return [

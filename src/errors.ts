@@ -1,3 +1,4 @@
+import { gpuErrors } from './errors/gpu.ts'
 import { kubernetesErrors } from './errors/kubernetes.ts'
 
 /**
@@ -60,13 +61,13 @@ export const errorTable = {
   METRICS_MODE_LOG: {
     says: 'TorchServe’s metrics page is empty: it runs with metrics_mode=log, its default.',
     remedy:
-      'Set metrics_mode=prometheus in config.properties (or TS_METRICS_MODE=prometheus with enable_envvars_config=true) and restart TorchServe. Until then no arrivals are seen and no workers are changed.',
+      'Set metrics_mode=prometheus in config.properties (or TS_METRICS_MODE=prometheus with enable_envvars_config=true) and restart TorchServe. Until then no arrivals are seen, no worker is taken, and none is started beyond the minimum.',
     retry: true,
   },
   METRICS_INCOMPLETE: {
     says: 'TorchServe’s metrics page lacks counters that scaling needs.',
     remedy:
-      'Keep ts_inference_requests_total, ts_inference_latency_microseconds and ts_queue_latency_microseconds as counters in the file metrics_config names, and check that the metrics URL is TorchServe’s. Until then no workers are changed.',
+      'Keep ts_inference_requests_total, ts_inference_latency_microseconds and ts_queue_latency_microseconds as counters in the file metrics_config names, and check that the metrics URL is TorchServe’s. Until then no worker is taken, and none is started beyond the minimum.',
     retry: true,
   },
   KEY_FILE_UNREADABLE: {
@@ -86,10 +87,11 @@ export const errorTable = {
     retry: true,
   },
   ...kubernetesErrors,
+  ...gpuErrors,
   LISTEN_FAILED: {
     says: 'The agent cannot listen on its address.',
     remedy:
-      'Free the port, or choose another with STOKER_LISTEN_PORT (the address is STOKER_LISTEN_HOST).',
+      'Free the port, or choose another with STOKER_LISTEN_PORT (the address is STOKER_LISTEN_HOST); for the webhook with --port or --health-port.',
     retry: false,
   },
 } as const satisfies Record<string, { says: string; remedy: string; retry: boolean }>

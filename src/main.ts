@@ -10,18 +10,24 @@ import { actuated } from './actuate/torchserve.ts'
 import { createResizeActuator } from './actuate/resize.ts'
 import { createWorkersActuator } from './actuate/workers.ts'
 import { run, type Ports } from './agent.ts'
+import { createDcgm } from './clients/dcgm.ts'
 import { linuxCgroup, type TorchServeCgroup } from './clients/cgroup.ts'
-import { createKubernetes } from './clients/kubernetes.ts'
+import { createKubernetes, type Kubernetes } from './clients/kubernetes.ts'
+import { createNvidiaSmi } from './clients/nvidia-smi.ts'
 import { linuxProcesses, type Processes } from './clients/processes.ts'
-import { createTorchServe } from './clients/torchserve.ts'
+import { createTorchServe, type TorchServe } from './clients/torchserve.ts'
 import { wallClock as clock } from './clock.ts'
 import { ConfigError, helpText, parseConfig, policyFor, type Config } from './config.ts'
 import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport } from './export/server.ts'
-import { changeFiles } from './inject/command.ts'
 import { optionFlags, readOptions } from './inject/options.ts'
+import { readWebhookFlags, webhookFlags } from './inject/webhook-flags.ts'
+import { dcgmFinder } from './observe/gpu/dcgm.ts'
+import { createGpuWatch, type GpuWatch } from './observe/gpu/gpus.ts'
+import { smiFinder } from './observe/gpu/smi.ts'
+import { createHostWatch } from './observe/host.ts'
 import { createPodObserver } from './observe/pod.ts'
 import { createTorchServeObserver } from './observe/torchserve.ts'
 
@@ -38,6 +44,7 @@ const usage = `Usage: stoker <command>
   agent    scale the workers of the TorchServe beside it; configured by the variables below
   demo     the agent with an emulated TorchServe under load, in the browser
              --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
+             --gpu a100|mig     the first model runs on an emulated GPU, or on a MIG slice of one
              --port N           port of the page (9790)
   inject   add the agent to the pods in manifests, YAML or JSON: stoker inject [FILE|-]…
              --image IMAGE      the agent’s image (stoker:${version()})
@@ -45,8 +52,16 @@ const usage = `Usage: stoker <command>
              --set NAME=VALUE   what a pod’s annotation stoker.dev/NAME is when the pod has none; docs/injection.md lists them
            The manifests go to standard output, the report to standard error. On a fault nothing is written, and the exit code is 1.
   uninject take the agent out of them again: stoker uninject [FILE|-]…
+  webhook  add the agent to pods as they are created; the chart in k8s/ runs it
+             --image, --pull-policy, --set   as for inject
+             --strict                        deny a pod that asks for the agent and cannot have it
+             --host, --port, --health-port   reviews by TLS (0.0.0.0, 10250); /readyz, /metrics (9790)
+             --namespace, --secret           where its certificate authority is kept,
+             --configuration, --dns-name     which MutatingWebhookConfiguration trusts it, by which names it is called;
+             --tls-folder FOLDER             or tls.crt and tls.key that somebody else renews
   docs     write docs/*.md from the code; --check only compares
   version
+  help     this and the variables
 `
 
 /** A command line that cannot be understood; the message names what is wrong with it. */
@@ -69,6 +84,40 @@ interface Host {
   processes: Processes
   openGuard: OpenGuard
   cgroup: TorchServeCgroup
+  /** Where programs are. */
+  path: string | undefined
+}
+
+/** The sources that tell of GPUs, in order of trust. */
+function watchGpus(config: Config, { path }: Host): GpuWatch {
+  const { caFile, dcgmUrl, gpu: policy, pod } = config
+  const { LD_LIBRARY_PATH = '' } = process.env
+  const env = { ...(path === undefined ? {} : { PATH: path }), LD_LIBRARY_PATH }
+  const smi = smiFinder(createNvidiaSmi({ clock, env }), clock)
+  const beside = { policy, clock, host: createHostWatch(clock) }
+  if (!dcgmUrl || !pod) return createGpuWatch({ ...beside, finders: [smi] })
+  const dcgm = dcgmFinder(createDcgm({ base: dcgmUrl, caFile, clock }), pod, clock)
+  return createGpuWatch({ ...beside, finders: [dcgm, smi] })
+}
+
+/** One look at everything there is to see. */
+function observing(
+  { timeoutMs }: Config,
+  { cgroup, processes }: Host,
+  on: { torchserve: TorchServe; kubernetes: Kubernetes | undefined; gpus: GpuWatch },
+): Ports['observe'] {
+  const { gpus, kubernetes, torchserve } = on
+  const observer = createTorchServeObserver({ torchserve, clock, timeoutMs, processes })
+  const pod = createPodObserver({ kubernetes, cgroup, clock })
+  return async urgent => {
+    const [torchserveSeen, podSeen] = await Promise.all([
+      observer.observe(urgent.torchserve),
+      pod.observe(urgent.pod),
+    ])
+    const gpusSeen = gpus.look(torchserveSeen.pools)
+    const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
+    return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes }
+  }
 }
 
 /** Runs the agent until `signal` aborts. */
@@ -79,15 +128,9 @@ async function agent(
   signal: AbortSignal,
 ): Promise<void> {
   const torchserve = createTorchServe(config, clock)
-  const observer = createTorchServeObserver({
-    torchserve,
-    clock,
-    timeoutMs: config.timeoutMs,
-    processes: host.processes,
-  })
   const kubernetes =
     config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
-  const pod = createPodObserver({ kubernetes, cgroup: host.cgroup, clock })
+  const gpus = watchGpus(config, host)
   const policyOf = (model: string) => policyFor(config, model)
   const advise = config.mode === 'advise'
   const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
@@ -114,14 +157,7 @@ async function agent(
   const ports: Ports = {
     clock,
     policies: { pool: policyOf, memory: config.memory },
-    async observe(urgent) {
-      const [torchserveSeen, podSeen] = await Promise.all([
-        observer.observe(urgent.torchserve),
-        pod.observe(urgent.pod),
-      ])
-      const notes = [...torchserveSeen.notes, ...podSeen.notes]
-      return { ...torchserveSeen, ...podSeen, notes }
-    },
+    observe: observing(config, host, { torchserve, kubernetes, gpus }),
     actuate,
     resize,
     record(tick) {
@@ -138,24 +174,32 @@ async function agent(
     clock.sleep(SETTLE_MS, settled.signal),
   ])
   settled.abort()
+  gpus.close()
   await shown.close()
   await torchserve.close()
   await kubernetes?.close()
 }
 
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
-  const { torchserve, port } = parse(args, {
+  const { gpu, torchserve, port } = parse(args, {
+    gpu: { type: 'string' },
     torchserve: { type: 'string' },
     port: { type: 'string' },
   })
-  if (torchserve !== undefined && !URL.canParse(torchserve)) {
+  if (gpu !== undefined && gpu !== 'a100' && gpu !== 'mig') {
+    throw new UsageError(`--gpu ${gpu} is neither a100 nor mig`)
+  }
+  if (gpu !== undefined && torchserve !== undefined) {
+    throw new UsageError('--gpu is of the emulated TorchServe, and --torchserve names a real one')
+  }
+  if (torchserve !== undefined && !/^https?:/i.test(URL.parse(torchserve)?.protocol ?? '')) {
     throw new UsageError(
-      `--torchserve ${torchserve} is not a URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
+      `--torchserve ${torchserve} is not an http URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
     )
   }
   // Loaded only here: the agent’s memory is the pod’s.
   const { startDemo } = await import('./simulate/demo.ts')
-  const emulated = torchserve === undefined ? await startDemo({ clock }) : undefined
+  const emulated = torchserve === undefined ? await startDemo({ clock, gpu }) : undefined
   try {
     const config = parseConfig({
       ...process.env,
@@ -168,7 +212,7 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
   }
 }
 
-/** TorchServe’s other two addresses, by its habit of consecutive ports. */
+/** TorchServe’s three addresses, by its habit of consecutive ports. */
 function besides(management = ''): Record<string, string> {
   const at = (offset: number) => {
     const url = new URL(management)
@@ -176,18 +220,23 @@ function besides(management = ''): Record<string, string> {
     return url.href
   }
   return {
-    STOKER_MANAGEMENT_URL: management,
+    STOKER_MANAGEMENT_URL: at(0),
     STOKER_METRICS_URL: at(1),
     STOKER_INFERENCE_URL: at(-1),
   }
 }
 
-function toTerminal({ text }: Line): void {
-  console.log(`${new Date().toTimeString().slice(0, 8)}  ${text}`)
+function toTerminal({ level, text }: Line): void {
+  if (level !== 'debug') console.log(`${new Date().toTimeString().slice(0, 8)}  ${text}`)
 }
 
 function linux(): Host {
-  return { processes: linuxProcesses(), openGuard: guardProcess, cgroup: linuxCgroup() }
+  return {
+    processes: linuxProcesses(),
+    openGuard: guardProcess,
+    cgroup: linuxCgroup(),
+    path: process.env.PATH,
+  }
 }
 
 function version(): string {
@@ -215,11 +264,32 @@ async function manifests(args: string[], takeOut: boolean): Promise<void> {
     tell: (line: string) => console.error(line),
   }
   const files = positionals.length > 0 ? positionals : ['-']
+  const { changeFiles } = await import('./inject/command.ts')
   if (!(await changeFiles(files, takeOut ? undefined : read, streams)))
     process.exitCode = EXIT_FAILED
 }
 
+async function webhook(args: string[], signal: AbortSignal): Promise<void> {
+  const values = parse(args, { ...optionFlags, ...webhookFlags })
+  const options = readOptions(values, `stoker:${version()}`)
+  const how = readWebhookFlags(values)
+  if ('problems' in options) throw new UsageError(options.problems.join('.\n'))
+  if ('problems' in how) throw new UsageError(how.problems.join('.\n'))
+  // Loaded only here: Kubernetes’ client would take more memory than the agent has.
+  const [{ runWebhook }, { connect }] = await Promise.all([
+    import('./inject/webhook.ts'),
+    import('./inject/cluster.ts'),
+  ])
+  const log = pino({ base: null })
+  await runWebhook({ ...how, options, cluster: connect(), clock, log }, signal)
+}
+
+function help(): void {
+  console.log(`${usage}\n${helpText()}`)
+}
+
 async function main([command, ...args]: string[]): Promise<void> {
+  if ([command, ...args].some(word => word === '--help' || word === '-h')) return help()
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   switch (command) {
@@ -239,14 +309,16 @@ async function main([command, ...args]: string[]): Promise<void> {
     case 'inject':
     case 'uninject':
       return manifests(args, command === 'uninject')
+    case 'webhook':
+      return webhook(args, stop.signal)
     case 'docs':
       return docs(args)
     case 'version':
+    case '--version':
       return console.log(version())
     case 'help':
-    case '--help':
     case undefined:
-      return console.log(`${usage}\n${helpText()}`)
+      return help()
     default:
       throw new UsageError(`Unknown command ${command}`)
   }

@@ -2,8 +2,10 @@
  * The nouns every part speaks in. Times are milliseconds since the epoch unless a name says otherwise; sizes are bytes.
  */
 
+import type { GpuInputs, GpuSeen, GpuUse, HostSeen } from './model/gpu.ts'
 import type { PodSeen, ResizeOutcome } from './model/pod.ts'
 
+export type * from './model/gpu.ts'
 export type * from './model/pod.ts'
 
 /** A value with its age. Unknown is not zero, and an old number is not a number. */
@@ -34,6 +36,8 @@ export interface Worker {
   gpu: boolean
   /** What its process and that one's children use; absent where processes cannot be seen. */
   use: ProcessUse | undefined
+  /** Where it runs and what TorchServe last read of that GPU; absent on the CPU, or where TorchServe cannot read it. */
+  gpuUse?: GpuUse | undefined
   /** Resident bytes as TorchServe last knew them: a hint, often stale. Absent while it says 0. */
   memoryBytes: number | undefined
 }
@@ -96,6 +100,10 @@ export interface Observation {
   torchserve: Reading<{ url: string }>
   pools: readonly PoolSeen[]
   pod: PodSeen
+  /** The GPUs of TorchServe's container; absent where no model uses one, or nobody can tell. */
+  gpus: Reading<readonly GpuSeen[]>
+  /** Read only where a model uses a GPU. */
+  host: Reading<HostSeen>
   /** What became of actions since the last tick. */
   outcomes: readonly Outcome[]
   /** What became of the resize that was ordered, once it is known. */
@@ -131,6 +139,9 @@ export type Reason =
   | 'at_maximum'
   | 'at_knee'
   | 'at_ceiling'
+  | 'gpu_full'
+  | 'gpu_unknown'
+  | 'cpu_full'
   | 'consolidation'
   | 'learning'
   | 'stale'
@@ -174,6 +185,8 @@ export interface Inputs {
   knee: number | null
   ceiling: number | null
   loadMs: number | null
+  /** Null for a model that does not run on a GPU. */
+  gpu: GpuInputs | null
 }
 
 export interface Decision {

@@ -35,6 +35,8 @@ t.test('without variables everything has its default', async t => {
     tickMs: 1000,
     timeoutMs: 2000,
     logLevel: 'info',
+    dcgmUrl: undefined,
+    gpu: { count: undefined, memory: undefined, sharing: 'auto' },
     models: {},
     pod: undefined,
     memory: {
@@ -45,6 +47,8 @@ t.test('without variables everything has its default', async t => {
     },
     defaults: {
       workerMemory: undefined,
+      gpuWorkerMemory: undefined,
+      gpuMemoryUnknown: 'hold',
       minWorkers: 1,
       maxWorkers: 8,
       maxWaitMs: undefined,

@@ -24,7 +24,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   observe: ['model', 'config', 'errors', 'clock', 'clients'],
   actuate: ['model', 'config', 'errors', 'clock', 'clients'],
   export: ['model', 'config', 'errors', 'clock', 'clients'],
-  inject: ['model', 'config', 'errors'],
+  inject: ['model', 'config', 'errors', 'clock', 'quantity'],
   agent: ['model', 'config', 'errors', 'clock', 'decide'],
   docs: ['config', 'errors', 'export', 'inject'],
 }

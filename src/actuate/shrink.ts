@@ -50,7 +50,9 @@ export async function shrink(on: Shrinking, action: Action, pool: PoolState): Pr
   const victim = seen.at(-1)
   if (!victim) return inAGap(on, action, pool, untilMs)
   const others = seen.slice(0, -1)
-  if (on.mayDecoy) return behindADecoy(on, action, { victim, others, untilMs })
+  // To describe a GPU's worker TorchServe runs nvidia-smi, and a worker that answers a decoy stands until it has run for all.
+  const mayDecoy = on.mayDecoy && !workers.some(({ gpu }) => gpu)
+  if (mayDecoy) return behindADecoy(on, action, { victim, others, untilMs })
   if (batchSize > 1) return inAGap(on, action, pool, untilMs)
   // Without requests there is no edge to wait for, and a gap at once.
   const quiet = await inAGap(on, action, pool, on.clock.now())

@@ -6,6 +6,7 @@
 import { isIP } from 'node:net'
 import type { XStatic } from 'typebox/schema'
 import { parseBytes } from '../quantity.ts'
+import { gpuPoolProperties, gpuProperties } from './gpu.ts'
 
 const agentProperties = {
   mode: {
@@ -120,6 +121,7 @@ const agentProperties = {
     description:
       'In a pod of QoS class Burstable: whether the limit follows the request at the distance it had, or stays and is only raised where workers need more.',
   },
+  ...gpuProperties,
   logLevel: {
     enum: ['debug', 'info', 'warn', 'error'],
     default: 'info',
@@ -172,6 +174,7 @@ export const poolProperties = {
     description:
       'What one worker needs in memory, where that cannot be seen yet. What workers are seen to hold after their first requests counts instead as soon as it is known.',
   },
+  ...gpuPoolProperties,
 } as const
 
 /** What may be set for one model only. */

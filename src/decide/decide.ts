@@ -1,6 +1,8 @@
 import type { MemoryPolicy, PoolPolicy } from '../config.ts'
-import type { Decision, Observation, PoolSeen, ResizeDecision } from '../model.ts'
+import type { Decision, Observation, PoolKey, PoolSeen, ResizeDecision } from '../model.ts'
 import { costOf } from './cost.ts'
+import { learnGpus } from './gpu/learn.ts'
+import { gpuViewOf, type GpuView } from './gpu/room.ts'
 import { takeIn } from './intake.ts'
 import type { Ledger } from './ledger.ts'
 import { newPool, type Memory, type PoolMemory } from './memory.ts'
@@ -50,18 +52,27 @@ export function decide(
   const uses = pools.flatMap(pool => useOf(policies, pool))
   const pod = takeInPod(memory.pod, seen, uses, nowMs)
   const ledger = openLedger(pod, seen.pod, uses, policies.memory, nowMs)
-  const decided = pools.map(pool => decidePool(policies, pool, ledger, nowMs))
+  const gpu = learnGpus(memory.gpu, seen, nowMs)
+  // What is decided for one pool is on its way when the next one is looked at: they share the GPUs.
+  const latest = new Map(pools.map(one => [one.pool.key, one.memory]))
+  const rivals = { policies, memoryOf: (key: PoolKey) => latest.get(key), gpu }
+  const decided = pools.map(one => {
+    const { key } = one.pool
+    const now = decidePool(policies, one, { ledger, gpu: gpuViewOf(key, seen, rivals) }, nowMs)
+    latest.set(key, now.memory)
+    return now
+  })
   const resized = decidePod(pod, seen.pod, ledger, policies.memory, nowMs)
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
-    memory: { pools: new Map(decided.map(one => [one.key, one.memory])), pod: resized.memory },
+    memory: {
+      pools: new Map(decided.map(one => [one.key, one.memory])),
+      pod: resized.memory,
+      urgent: new Set(decided.flatMap(one => one.urgent)),
+      gpu,
+    },
   }
-}
-
-/** Whether some pool cannot wait for TorchServe's next regular description. */
-export function wantsFreshLook(memory: Memory): boolean {
-  return memory.pools.values().some(pool => pool.wantsFreshLook || pool.change !== undefined)
 }
 
 /** Whether a resize is under way, which shows in the pod. */
@@ -93,12 +104,17 @@ function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
 function decidePool(
   policies: Policies,
   { pool, memory }: Taken,
-  ledger: Ledger,
+  { gpu, ledger }: { gpu: GpuView | undefined; ledger: Ledger },
   nowMs: number,
-): { key: string; decision: Decision[]; memory: PoolMemory } {
-  if (pool.description.state === 'absent') return { key: pool.key, decision: [], memory }
-  const view = viewOf(policies, pool, pool.description, memory, nowMs)
-  const ruling = confirmed(view, rule(view), pool, ledger)
+): { key: string; decision: Decision[]; memory: PoolMemory; urgent: string[] } {
+  if (pool.description.state === 'absent') {
+    return { key: pool.key, decision: [], memory, urgent: [] }
+  }
+  const known = { ...memory, onGpu: gpu !== undefined }
+  const view = { ...viewOf(policies, pool, pool.description, known, nowMs), gpu }
+  const ruled = rule(view)
+  const ruling = confirmed(view, ruled, pool, ledger)
+  const isBlind = ruled.action !== undefined && !view.fresh
   return {
     key: pool.key,
     decision: [
@@ -113,6 +129,7 @@ function decidePool(
       },
     ],
     memory: ruling.memory,
+    urgent: isBlind || ruling.memory.change ? [view.description.id.model] : [],
   }
 }
 
@@ -122,7 +139,7 @@ function viewOf(
   seen: Exclude<PoolSeen['description'], { state: 'absent' }>,
   memory: PoolMemory,
   nowMs: number,
-): View {
+): Omit<View, 'gpu'> {
   const description = seen.value
   const policy = policies.pool(description.id.model)
   const census = takeCensus(description, memory.workers, nowMs)
@@ -142,7 +159,7 @@ function viewOf(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
-    memory: { ...memory, workers: census.tracks, window, wantsFreshLook: false },
+    memory: { ...memory, workers: census.tracks, window },
   }
 }
 
@@ -152,7 +169,7 @@ function confirmed(view: View, ruling: Ruling, pool: PoolSeen, ledger: Ledger): 
   if (!view.fresh) {
     const why = pool.description.state === 'stale' ? ` (${pool.description.why})` : ''
     const because = `Asking TorchServe again${why} before a change. ${ruling.because}`
-    return hold(view, 'stale', because, { ...view.memory, wantsFreshLook: true })
+    return hold(view, 'stale', because)
   }
   if (ruling.action.kind !== 'grow') return ruling
   const admission = ledger.admit(view.key, ruling.action.to)

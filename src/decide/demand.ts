@@ -14,7 +14,8 @@ export interface Sample {
   requests: number
   /** Time in service summed over the answers, microseconds. */
   serviceUs: number
-  pending: number
+  /** Absent where the description is older than the counters: on GPUs TorchServe is asked only every 10 s. */
+  pending: number | undefined
   predictionMs: number | undefined
   /** TorchServe may have refused requests: the counters count them, no answer follows. */
   rejecting: boolean
@@ -33,7 +34,7 @@ export const noDemand: Demand = { samples: [], smoothed: undefined, uncontendedM
 export function sampleOf(
   counters: Counters,
   atMs: number,
-  pool: { pending: number; rejecting: boolean; ready: number },
+  pool: Pick<Sample, 'pending' | 'rejecting' | 'ready'>,
 ): Sample {
   return {
     atMs,
@@ -73,7 +74,10 @@ function latest(samples: readonly Sample[], ms: number): readonly Sample[] {
 export interface Rates {
   /** Answers per second. */
   throughput: number
+  /** What arrived and does not wait; where some was rejected, or what waits is not known, by the handlers' own times. */
   answers: number
+  /** Whether they could be counted; else these are the most that there can have been. */
+  sure: boolean
   /** Mean number of requests in a handler: Little's law on the time spent there. */
   inService: number
   /** Mean time in a handler; absent without answers. */
@@ -89,19 +93,30 @@ export function ratesOf(samples: readonly Sample[]): Rates | undefined {
   const end = samples.at(-1)
   if (!first || !end || end.atMs <= first.atMs) return undefined
   const spanMs = end.atMs - first.atMs
-  const answers = Math.max(0, end.requests - first.requests - (end.pending - first.pending))
   const serviceMs = (end.serviceUs - first.serviceUs) / 1000
+  const { answers, sure } = answersOf(samples, first, end, serviceMs)
   const busy = serviceMs / spanMs
   const workers = samples.reduce((sum, sample) => sum + sample.ready, 0) / samples.length
-  const waiting = samples.slice(1).every(sample => sample.pending > 0)
+  const waiting = samples.slice(1).every(sample => (sample.pending ?? 0) > 0)
   return {
     throughput: (answers * 1000) / spanMs,
     answers,
+    sure,
     inService: busy,
     serviceMs: answers > 0 && serviceMs > 0 ? serviceMs / answers : undefined,
     saturated: waiting || (workers > 0 && busy >= 0.8 * workers),
     spanMs,
   }
+}
+
+function answersOf(samples: readonly Sample[], first: Sample, end: Sample, serviceMs: number) {
+  const piledUp = (end.pending ?? 0) - (first.pending ?? 0)
+  const counted = Math.max(0, end.requests - first.requests - piledUp)
+  const rejected = samples.some(sample => sample.rejecting)
+  const sure = !rejected && first.pending !== undefined && end.pending !== undefined
+  const reported = sure ? undefined : reportedServiceTime(samples)
+  if (reported === undefined) return { answers: counted, sure }
+  return { answers: serviceMs / reported, sure: true }
 }
 
 /** Requests arriving per second; undefined until two samples are there. */
@@ -158,7 +173,7 @@ export interface Baseline {
 /** Undefined where nothing is known: of few answers the counters tell a service time that is much too short. */
 export function baselineOf(samples: readonly Sample[]): Baseline | undefined {
   const rates = ratesOf(samples)
-  if (rates?.serviceMs && rates.answers >= ENOUGH_ANSWERS) {
+  if (rates?.serviceMs && rates.sure && rates.answers >= ENOUGH_ANSWERS) {
     return { serviceMs: rates.serviceMs, throughput: rates.throughput }
   }
   const serviceMs = reportedServiceTime(samples)

@@ -3,8 +3,11 @@ import type { Change, WorkerTrack } from './memory.ts'
 
 /** The shortest time a load is given before it counts as hanging. */
 const PATIENCE_MS = 30_000
+/** The longest, as a part of the time after which TorchServe itself kills a load and tries again. */
+const BEFORE_TIMEOUT = 0.95
 
 export type Growth =
+  /** The list is shorter than commanded, as it may be for a moment. */
   | { state: 'waiting' }
   | { state: 'loading'; ready: number; of: number }
   | { state: 'loaded'; tookMs: number }
@@ -33,7 +36,7 @@ export function watchGrowth(
   const elapsed = nowMs - change.sinceMs
   const patience = Math.min(
     Math.max(PATIENCE_MS, 10 * (loadMs ?? Infinity)),
-    description.startupTimeoutMs - PATIENCE_MS / 6,
+    BEFORE_TIMEOUT * description.startupTimeoutMs,
   )
   for (const [index, worker] of description.workers.entries()) {
     if (change.before.has(worker.id) || worker.ready) continue
@@ -44,9 +47,8 @@ export function watchGrowth(
       return { state: 'failed', keep: index, why: `it has been loading for ${seconds} s` }
     }
   }
+  if (description.workers.length < change.action.to) return { state: 'waiting' }
   const ready = fresh.filter(worker => worker.ready).length
-  if (ready < fresh.length || description.workers.length < change.action.to) {
-    return { state: 'loading', ready, of: change.action.to - old.length }
-  }
+  if (ready < fresh.length) return { state: 'loading', ready, of: fresh.length }
   return { state: 'loaded', tookMs: elapsed }
 }

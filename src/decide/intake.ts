@@ -1,13 +1,15 @@
 /** What a pool's memory takes in before anything is decided: what it did, what became of actions, what its workers cost. */
 import type { Description, Outcome, PoolSeen } from '../model.ts'
 import { learnCost } from './cost.ts'
-import { addSample, sampleOf } from './demand.ts'
+import { addSample, sampleOf, type Sample } from './demand.ts'
 import type { PoolMemory } from './memory.ts'
 
 /** Between two workers that go, so that what the first one's absence does is seen. */
 const BETWEEN_SHRINKS_MS = 5_000
 const LONGEST_PAUSE_MS = 60_000
 const AFTER_FAILURE_MS = 10_000
+/** A description and counters of one look are no further apart. */
+const TOGETHER_MS = 2_000
 
 export function takeIn(
   before: PoolMemory,
@@ -19,7 +21,8 @@ export function takeIn(
   const memory = reachable ? settled : unreachable(settled)
   if (pool.description.state === 'absent') return memory
   const description = pool.description.value
-  const counted = count(memory, description, pool.counters)
+  const { atMs } = pool.description
+  const counted = count(memory, { ...description, atMs }, pool.counters)
   const answered = servedUs(counted) > servedUs(memory)
   return { ...counted, cost: learnCost(memory.cost, description, answered, nowMs) }
 }
@@ -27,13 +30,16 @@ export function takeIn(
 /** Adds this tick's counters to the memory; without fresh ones nothing is added, and nothing is taken for zero. */
 function count(
   memory: PoolMemory,
-  { workers, pending = 0, queueFree }: Description,
+  { atMs, workers, pending = 0, queueFree }: Description & { atMs: number },
   counters: PoolSeen['counters'],
 ): PoolMemory {
   if (counters.state !== 'fresh') return memory
+  const last = memory.demand.samples.at(-1)
+  const arrived = last ? counters.value.requests - last.requests : 0
   const sample = sampleOf(counters.value, counters.atMs, {
-    pending,
-    rejecting: workers.length === 0 || queueFree === 0,
+    pending: counters.atMs - atMs < TOGETHER_MS ? pending : undefined,
+    // The queue is seen once in a while: with less room than what arrives meanwhile it may have been full.
+    rejecting: workers.length === 0 || (queueFree ?? Infinity) <= Math.max(0, arrived),
     ready: workers.filter(worker => worker.ready).length,
   })
   return {
@@ -41,8 +47,14 @@ function count(
     demand: addSample(memory.demand, sample),
     waitingTicks: pending > 0 ? memory.waitingTicks + 1 : 0,
     requestsWithWorkers:
-      workers.length > 0 ? sample.requests : (memory.requestsWithWorkers ?? sample.requests),
+      workers.length > 0 ? sample.requests : servedBefore(memory.requestsWithWorkers, sample),
   }
+}
+
+/** What had arrived before the pool was at zero workers; a TorchServe that restarted there has served nothing. */
+function servedBefore(known: number | undefined, { requests }: Sample): number {
+  if (known === undefined) return requests
+  return requests < known ? 0 : known
 }
 
 function servedUs({ demand }: PoolMemory): number {

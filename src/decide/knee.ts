@@ -27,7 +27,7 @@ export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): 
   const before = trial.before
   const elapsed = nowMs - trial.readyMs
   if (!before) return 'helps'
-  if (!after?.serviceMs || after.spanMs < 900 || after.answers < 10) {
+  if (!after?.serviceMs || !after.sure || after.spanMs < 900 || after.answers < 10) {
     return elapsed < LONGEST_MS ? 'measuring' : 'helps'
   }
   if (after.serviceMs <= CONTENTION * before.serviceMs) return 'helps'

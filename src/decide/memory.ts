@@ -1,5 +1,6 @@
 import type { Action, PoolKey } from '../model.ts'
 import { noCost, type Cost } from './cost.ts'
+import { noGpuMemory, type GpuMemory } from './gpu/learn.ts'
 import { noDemand, type Baseline, type Demand } from './demand.ts'
 import type { Trial } from './knee.ts'
 import type { Limit } from './limits.ts'
@@ -55,16 +56,24 @@ export interface PoolMemory {
   requestsWithWorkers: number | undefined
   /** All workers restarted when one was added: cpu_launcher_enable, which cannot be seen otherwise. */
   launcher: boolean
-  /** The last description was too old for the change it led to. */
-  wantsFreshLook: boolean
+  /** Its workers run on GPUs; as last seen, while there are none. */
+  onGpu: boolean
 }
 
 export interface Memory {
   pools: ReadonlyMap<PoolKey, PoolMemory>
   pod: PodMemory
+  /** Models that cannot wait for TorchServe's next regular description: a change is under way, or waits for it. */
+  urgent: ReadonlySet<string>
+  gpu: GpuMemory
 }
 
-export const emptyMemory: Memory = { pools: new Map(), pod: newPod }
+export const emptyMemory: Memory = {
+  pools: new Map(),
+  pod: newPod,
+  urgent: new Set(),
+  gpu: noGpuMemory,
+}
 
 export function newPool(nowMs: number): PoolMemory {
   return {
@@ -87,6 +96,6 @@ export function newPool(nowMs: number): PoolMemory {
     waitingTicks: 0,
     requestsWithWorkers: undefined,
     launcher: false,
-    wantsFreshLook: false,
+    onGpu: false,
   }
 }

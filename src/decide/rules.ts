@@ -1,3 +1,4 @@
+import { withinGpu } from './gpu/gate.ts'
 import { down, onTrial, unknown, up, waking } from './load.ts'
 import { hold, type Rule, type Ruling } from './ruling.ts'
 import {
@@ -31,10 +32,19 @@ const inOrder: readonly Rule[] = [
 
 /** The first rule that settles the matter decides; what the rules before it learned is kept. */
 export function rule(view: View): Ruling {
+  const ruling = firstToSettle(view)
+  const { census, listed } = view
+  const dead = census.dead.size
+  if (ruling.action || dead === 0 || dead === listed) return ruling
+  const because = `${ruling.because} ${count(dead)} of the list ${are(dead)} dead and keep${dead === 1 ? 's' : ''} /ping red; replaced only when no other serves.`
+  return { ...ruling, because }
+}
+
+function firstToSettle(view: View): Ruling {
   let seen = view
   for (const one of inOrder) {
     const said = one(seen)
-    if (said && 'reason' in said) return said
+    if (said && 'reason' in said) return withinGpu(seen, said)
     if (said) seen = said.learned
   }
   return hold(seen, 'steady', `${load(seen)}; ${count(seen.listed)} ${are(seen.listed)} right.`)

@@ -1,5 +1,6 @@
 import type { PoolPolicy } from '../config.ts'
 import type { Counters, Description, Inputs, PoolKey, Reading } from '../model.ts'
+import type { GpuView } from './gpu/room.ts'
 import { active } from './limits.ts'
 import type { PoolMemory } from './memory.ts'
 import type { Needed } from './sizing.ts'
@@ -22,6 +23,8 @@ export interface View {
   /** Workers in TorchServe's list, dead ones included. */
   listed: number
   waiting: number
+  /** Undefined for a model that does not run on a GPU. */
+  gpu: GpuView | undefined
   memory: PoolMemory
 }
 
@@ -53,5 +56,6 @@ export function inputsOf(view: View): Inputs {
     knee: active(memory.knee, nowMs)?.most ?? null,
     ceiling: active(memory.ceiling, nowMs)?.most ?? null,
     loadMs: memory.loadMs ?? null,
+    gpu: view.gpu ? { ...view.gpu.inputs, fits: view.gpu.fits ?? null } : null,
   }
 }

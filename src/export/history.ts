@@ -1,4 +1,5 @@
 import type { Action, Inputs, Note, PoolKey, Reason } from '../model.ts'
+import { gpusOf, type GpusNow } from './gpus.ts'
 import { createLog } from './log.ts'
 import type { LoggedDecision } from './log.ts'
 import { reasons } from './reasons.ts'
@@ -50,6 +51,8 @@ export interface State {
   tickAtMs: number | null
   torchserve: { state: 'fresh' | 'stale' | 'absent'; url: string | null; why: string | null }
   notes: readonly Note[]
+  /** Null where no model runs on a GPU. */
+  gpus: GpusNow | null
   pools: readonly PoolState[]
   /** How many pools are served beyond the number kept. */
   poolsLeftOut: number
@@ -90,6 +93,7 @@ export function createHistory(): History {
       tickAtMs: tick?.seen.atMs ?? null,
       torchserve: torchserveOf(tick),
       notes: tick?.seen.notes ?? [],
+      gpus: gpusOf(tick),
       pools: pools.map(pool => stateOf(pool, after(points.get(pool.id) ?? [], sinceMs))),
       poolsLeftOut: Math.max(0, (tick?.decisions.length ?? 0) - pools.length),
       decisions: log.since(sinceMs),

@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import type { Outcome, PoolId, PoolKey, Reason, Sureness } from '../model.ts'
+import { gpuRows } from './gpu-metrics.ts'
 import type { PoolNow, Tick } from './tick.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -199,6 +200,18 @@ const poolRows: readonly MetricRow[] = [
     pool => seconds(pool.decision.inputs.loadMs),
   ),
   ofPool(
+    'stoker_gpu_worker_bytes',
+    'bytes',
+    'GPU memory that one worker is taken to need: set, learnt, or bounded by what is used; absent until known.',
+    pool => pool.decision.inputs.gpu?.workerBytes ?? null,
+  ),
+  ofPool(
+    'stoker_gpu_workers_fit',
+    'workers',
+    'Workers for which the GPU has room beside those that are there; absent where its memory is not known.',
+    pool => pool.decision.inputs.gpu?.fits ?? null,
+  ),
+  ofPool(
     'stoker_description_age_seconds',
     'seconds',
     "How old TorchServe's last description of the pool was at the last tick.",
@@ -248,7 +261,7 @@ const totalRows: readonly MetricRow[] = [
     type: 'counter',
     unit: 'seconds',
     labels: poolLabels,
-    help: 'How long requests of clients were held up in all while workers were taken down.',
+    help: 'The longest that requests of clients can have been held up in all by workers taken down, or tried to be.',
     *samples({ totals }) {
       for (const { pool, delayedMs } of totals.values()) yield [labelsOf(pool), delayedMs / 1000]
     },
@@ -256,4 +269,9 @@ const totalRows: readonly MetricRow[] = [
 ]
 
 /** Every metric whose value is read at the scrape; the tick histogram is observed instead. */
-export const metricTable: readonly MetricRow[] = [...agentRows, ...poolRows, ...totalRows]
+export const metricTable: readonly MetricRow[] = [
+  ...agentRows,
+  ...gpuRows,
+  ...poolRows,
+  ...totalRows,
+]

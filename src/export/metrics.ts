@@ -85,9 +85,9 @@ function countOutcome(total: Totals, outcome: Outcome) {
   const { kind } = outcome.action
   const outcomes = total.actions.get(kind) ?? new Map<Outcome['kind'], number>()
   total.actions.set(kind, outcomes.set(outcome.kind, (outcomes.get(outcome.kind) ?? 0) + 1))
+  if ('delayedMs' in outcome) total.delayedMs += outcome.delayedMs
   if (outcome.kind !== 'removed') return
   total.downs.set(outcome.sureness, (total.downs.get(outcome.sureness) ?? 0) + 1)
-  total.delayedMs += outcome.delayedMs
 }
 
 const sureness: readonly Sureness[] = ['retired', 'never_served', 'edge', 'gap']

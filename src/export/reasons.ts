@@ -56,6 +56,20 @@ export const reasons: Readonly<Record<Reason, { label: string; meaning: string }
     label: 'At the ceiling',
     meaning: 'More workers are needed, but the last attempt failed; it is tried again later.',
   },
+  gpu_full: {
+    label: 'GPU full',
+    meaning: 'More workers are needed than the memory of the GPU has room for.',
+  },
+  gpu_unknown: {
+    label: 'GPU unknown',
+    meaning:
+      'More workers are needed, but it is not known whether the GPU has room for them: nobody tells its memory, or what a worker needs.',
+  },
+  cpu_full: {
+    label: 'CPU full, GPU idle',
+    meaning:
+      'More workers are needed by the numbers, but the CPUs hold the GPU up, not the workers.',
+  },
   consolidation: {
     label: 'Too busy to shrink',
     meaning: 'Fewer workers would do by the numbers, but these are busy or requests are waiting.',

@@ -21,7 +21,7 @@ export interface PoolNow {
   workers: { ready: number; loading: number; dead: number } | null
   /** Where the pool is heading: the need of the hold window within minimum and limit. */
   wanted: number | null
-  /** The most workers it may have now: the least of maximum, knee and ceiling. */
+  /** The most workers it may have now: the least of maximum, knee (but not below the minimum), ceiling and room on the GPU. */
   limit: number
 }
 
@@ -36,7 +36,13 @@ export function poolsOf(tick: Tick): PoolNow[] {
     const description = seen.get(decision.key)?.description
     const counters = seen.get(decision.key)?.counters
     const fresh = description?.state === 'fresh'
-    const limit = Math.min(inputs.maximum, inputs.knee ?? Infinity, inputs.ceiling ?? Infinity)
+    const { ceiling, fits, knee, maximum, minimum } = {
+      ...inputs,
+      fits: inputs.gpu?.fits ?? Infinity,
+    }
+    const learned = Math.min(maximum, knee ?? Infinity, ceiling ?? Infinity)
+    const room = inputs.ready + inputs.loading + fits
+    const limit = Math.min(Math.max(learned, Math.min(minimum, ceiling ?? Infinity)), room)
     const need = inputs.held ?? inputs.needed
     return {
       id: identify(decision.pool),
@@ -46,7 +52,7 @@ export function poolsOf(tick: Tick): PoolNow[] {
       arrivalsPerSecond: counters?.state === 'fresh' ? inputs.arrivalsPerSecond : null,
       waiting: fresh ? inputs.waiting : null,
       workers: fresh ? { ready: inputs.ready, loading: inputs.loading, dead: inputs.dead } : null,
-      wanted: need === null ? null : Math.min(limit, Math.max(inputs.minimum, need)),
+      wanted: need === null ? null : Math.min(limit, Math.max(minimum, need)),
       limit,
     }
   })

@@ -22,7 +22,8 @@ export interface AgentParts {
   port: number
   /** Of TorchServe’s container. */
   container: string
-  maxMemory: string | undefined
+  /** It gets a token, to ask for memory with. */
+  hasToken: boolean
   env: Readonly<Record<string, string>>
   resources: Json | undefined
   /** Undefined: the pod’s, or else the image’s. */
@@ -40,8 +41,7 @@ export interface KeysVolume {
 
 export function agentContainer(parts: AgentParts): Record<string, Json> {
   const mounts: Json[] = []
-  if (parts.maxMemory !== undefined)
-    mounts.push({ name: TOKEN_VOLUME, mountPath: TOKEN_FOLDER, readOnly: true })
+  if (parts.hasToken) mounts.push({ name: TOKEN_VOLUME, mountPath: TOKEN_FOLDER, readOnly: true })
   if (parts.keys) {
     const { volume: name, subPath } = parts.keys
     mounts.push({ name, mountPath: KEYS_FOLDER, readOnly: true, ...(subPath && { subPath }) })
@@ -68,25 +68,26 @@ export function agentContainer(parts: AgentParts): Record<string, Json> {
   }
 }
 
-function environment({ container, maxMemory, env, keys }: AgentParts): Json[] {
+function environment({ container, hasToken, env, keys }: AgentParts): Json[] {
   const field = (name: string, fieldPath: string) => ({
     name,
     valueFrom: { fieldRef: { fieldPath } },
   })
+  // Without a token it has no use for them: it would look for its pod, and not be let in.
+  const identity = [
+    field('STOKER_POD_NAME', 'metadata.name'),
+    field('STOKER_POD_NAMESPACE', 'metadata.namespace'),
+    field('STOKER_POD_UID', 'metadata.uid'),
+    { name: 'STOKER_CONTAINER', value: container },
+  ]
   const given = {
-    STOKER_CONTAINER: container,
-    ...(maxMemory !== undefined && { STOKER_MAX_MEMORY: maxMemory }),
     ...(keys && { STOKER_KEY_FILE: `${KEYS_FOLDER}/key_file.json` }),
     ...env,
     // The agent computes nothing on a GPU; without this some nodes would give it all of them.
     NVIDIA_VISIBLE_DEVICES: 'void',
   }
-  return [
-    field('STOKER_POD_NAME', 'metadata.name'),
-    field('STOKER_POD_NAMESPACE', 'metadata.namespace'),
-    field('STOKER_POD_UID', 'metadata.uid'),
-    ...Object.entries(given).map(([name, value]) => ({ name, value: unexpanded(value) })),
-  ]
+  const values = Object.entries(given).map(([name, value]) => ({ name, value: unexpanded(value) }))
+  return [...(hasToken ? identity : []), ...values]
 }
 
 /** Kubernetes takes $(NAME) in a value for a reference, and $$ for an escaped $. */

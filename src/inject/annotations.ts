@@ -1,8 +1,9 @@
 /** The annotations `stoker.dev/…` of a pod: one table, from which docs/injection.md is made. */
-import { ConfigError, parseConfig } from '../config.ts'
+import { ConfigError, parseConfig, type Config } from '../config.ts'
 import { similar } from '../config/names.ts'
 import { quoted } from '../config/problems.ts'
 import { allowed, oneOf, properties, variable } from '../config/schema.ts'
+import { parseBytes } from '../quantity.ts'
 
 export const PREFIX = 'stoker.dev/'
 /** The label that asks for the agent, on a pod or its namespace. */
@@ -19,15 +20,8 @@ interface Annotation {
 }
 
 const matches = (pattern: RegExp) => (value: string) => pattern.test(value)
-const isPositive = (value: string) =>
-  /^\d{1,15}(\.\d{1,9})?(m|k|[KMGTP]i?|e\d{1,2})?$/.test(value) &&
-  /[1-9].*$/.test(value.replace(/e.*/, ''))
-
 const choice = { allowed: 'true or false', default: 'false', test: matches(/^(true|false)$/) }
-const quantity = (example: string) => ({
-  allowed: `a quantity above zero, such as ${example}`,
-  test: isPositive,
-})
+const LEAST_AGENT_BYTES = 64 * 1024 * 1024
 
 /** Those that say what is done to the pod. */
 const podAnnotations = {
@@ -35,10 +29,6 @@ const podAnnotations = {
     says: 'TorchServe’s container. When not set, it is the one whose image, command or arguments name `torchserve`, or else the one with the ports 8081 and 8082.',
     allowed: 'the name of a container',
     test: matches(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
-  },
-  'max-memory': {
-    says: 'The most memory that the agent may give to TorchServe’s container, by resizing it in place. Without it memory is left alone, and the agent gets no token.',
-    ...quantity('16Gi'),
   },
   'share-processes': {
     says: 'Shares the pod’s processes (`shareProcessNamespace`) and TorchServe’s user with the agent. It needs both to take a worker away without losing a request, and to see what memory workers use.',
@@ -65,13 +55,15 @@ const podAnnotations = {
   },
   'agent-cpu': {
     says: 'CPU that the agent requests. It is its limit, too, where every container has one. In a pod that requests nothing the agent does neither.',
-    ...quantity('100m'),
+    allowed: 'an amount of CPU above zero, as 100m or 0.25',
     default: '100m',
+    test: value => (parseBytes(value) ?? 0) > 0,
   },
   'agent-memory': {
     says: 'The same for the agent’s memory, which always has its limit.',
-    ...quantity('128Mi'),
+    allowed: 'an amount of memory of at least 64Mi, which Node.js needs',
     default: '128Mi',
+    test: value => (parseBytes(value) ?? 0) >= LEAST_AGENT_BYTES,
   },
 } as const satisfies Record<string, Annotation>
 
@@ -103,8 +95,8 @@ export interface Wishes {
   is(name: PodAnnotation): boolean
   /** The agent’s variables, in the order of its schema. */
   env: Readonly<Record<string, string>>
-  /** Each names the annotation, its value and what is allowed. */
-  problems: readonly string[]
+  /** What the agent reads from them. */
+  config: Config
 }
 
 /** The pod’s annotations that are Stoker’s, by name. */
@@ -115,7 +107,8 @@ export function ownAnnotations(annotations: Readonly<Record<string, string>> = {
   return Object.fromEntries(own.map(([key, value]) => [key.slice(PREFIX.length), value]))
 }
 
-export function readWishes(values: Values): Wishes {
+/** The wishes, or each problem with its annotation, value and what is allowed. */
+export function readWishes(values: Values): Wishes | { problems: readonly string[] } {
   const given = new Map(Object.entries(values).filter(([, value]) => value !== ''))
   const problems: string[] = []
   for (const [name, value] of given) {
@@ -129,12 +122,13 @@ export function readWishes(values: Values): Wishes {
     const value = given.get(name)
     if (value !== undefined) env[setting.variable] = value
   }
-  problems.push(...settingProblems(env))
+  const config = readSettings(env, problems)
+  if (!config || problems.length > 0) return { problems }
   const of = (name: PodAnnotation) => {
     const row: Annotation = podAnnotations[name]
     return given.get(name) ?? row.default
   }
-  return { of, is: name => of(name) === 'true', env, problems }
+  return { of, is: name => of(name) === 'true', env, config }
 }
 
 function unknown(name: string): string {
@@ -149,18 +143,29 @@ function unknown(name: string): string {
   return `${PREFIX}${name} is not an annotation of Stoker; ${hint}`
 }
 
-function settingProblems(env: Readonly<Record<string, string>>): string[] {
-  const problems =
-    env['STOKER_LISTEN_PORT'] === '0'
-      ? [`${PREFIX}listen-port="0" must be a whole number from 1 to 65535`]
-      : []
+/** Whatever the pod turns out to be: the configuration asks for all of it where it is to change memory. */
+const somePod = {
+  STOKER_POD_NAME: 'pod',
+  STOKER_POD_NAMESPACE: 'namespace',
+  STOKER_POD_UID: 'uid',
+  STOKER_CONTAINER: 'container',
+  KUBERNETES_SERVICE_HOST: '10.0.0.1',
+}
+
+function readSettings(
+  env: Readonly<Record<string, string>>,
+  problems: string[],
+): Config | undefined {
+  if (env['STOKER_LISTEN_PORT'] === '0') {
+    problems.push(`${PREFIX}listen-port="0" must be a whole number from 1 to 65535`)
+  }
   try {
-    parseConfig(env)
+    return parseConfig({ ...env, ...somePod })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     problems.push(...error.problems.map(inAnnotations))
+    return undefined
   }
-  return problems
 }
 
 /** The configuration’s errors name variables; a pod’s author wrote annotations. */

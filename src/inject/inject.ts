@@ -42,7 +42,7 @@ export function inject(pod: Pod, options: Options): Injection {
   const target = findTorchServe(pod, own['container'] || options.defaults['container'])
   const found = 'name' in target ? target : undefined
   const wishes = readWishes({ ...options.defaults, ...(found && settingsByImage(found)), ...own })
-  if (wishes.problems.length > 0) {
+  if ('problems' in wishes) {
     return nothing(pod, { code: 'invalid_annotation', message: wishes.problems.join('; ') })
   }
   if (!('name' in target)) return nothing(pod, target)
@@ -78,7 +78,7 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
     native: plan.native,
     port: plan.port,
     container: plan.target.name,
-    maxMemory: plan.maxMemory,
+    hasToken: plan.maxMemory !== undefined,
     env: plan.wishes.env,
     resources: agentResources(
       pod,

@@ -1,6 +1,7 @@
 /** The text of docs/injection.md, from the tables of annotations and reasons. */
 import { annotationRows, LABEL, RECORD } from './annotations.ts'
 import { reasonTable } from './reasons.ts'
+import { webhookMetrics } from './webhook-metrics.ts'
 
 const introduction = [
   `A pod with the label \`${LABEL}: "true"\`, or one in a namespace with that label, gets the agent when it is created; the label with \`"false"\` keeps a pod out. \`stoker inject\` does the same to manifests, and \`stoker uninject\` takes it back. This page is made from \`src/inject/\`.`,
@@ -15,14 +16,17 @@ export function injectionMarkdown(): string {
   const reasons = Object.entries(reasonTable).map(
     ([code, { kind, says }]) => `- \`${code}\` (${kind}): ${says}`,
   )
+  const metrics = Object.values(webhookMetrics).map(({ name, help }) => `- \`${name}\`: ${help}`)
   const parts = [
     '# Injection',
     ...introduction,
     '## Annotations',
     ...annotations,
     '## Reasons',
-    'What became of a pod, in the reports, warnings, Events and metrics. _skipped_: there is nothing to do. _refused_: the agent is wanted and cannot be added. _advice_: it was added, and there is something to know.',
+    'What became of a pod, in the reports, warnings, Events and metrics. _skipped_: there is nothing to do. _refused_: the agent is wanted and cannot be added; the webhook’s strict mode denies the pod. _advice_: it was added, and there is something to know.',
     reasons.join('\n'),
+    '## The webhook’s metrics',
+    metrics.join('\n'),
   ]
   return `${parts.join('\n\n')}\n`
 }

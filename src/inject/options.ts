@@ -35,7 +35,8 @@ export function readOptions(
       problems.push(`--set ${setting} must be NAME=VALUE`)
     else defaults[name] = value
   }
-  problems.push(...readWishes(defaults).problems.map(problem => `--set: ${problem}`))
+  const wishes = readWishes(defaults)
+  if ('problems' in wishes) problems.push(...wishes.problems.map(problem => `--set: ${problem}`))
   if (problems.length > 0) return { problems }
   return { image, defaults, ...(pullPolicy !== undefined && { pullPolicy }) }
 }

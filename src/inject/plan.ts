@@ -1,5 +1,4 @@
 /** Whether a pod can have the agent, and what is going to be done to it. */
-import { parseConfig } from '../config.ts'
 import {
   AGENT,
   agentUser,
@@ -57,12 +56,12 @@ export interface Plan {
 }
 
 export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
-  const { listenPort, ...urls } = parseConfig(wishes.env)
+  const { listenPort, ...urls } = wishes.config
   const sharing = sharingFor(pod, target, wishes)
   const restarts = target.resizePolicy?.some(
     policy => policy.resourceName === 'memory' && policy.restartPolicy !== 'NotRequired',
   )
-  const maxMemory = wishes.of('max-memory')
+  const maxMemory = wishes.env['STOKER_MAX_MEMORY']
   const advice = [...sharing.advice]
   if (maxMemory !== undefined && restarts) {
     const message = `A change of memory restarts ${target.name}, by its resizePolicy`

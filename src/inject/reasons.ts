@@ -4,7 +4,7 @@
  * `skipped`: there is nothing to do. `refused`: the agent is wanted and cannot be added; strict mode denies the pod.
  * `advice`: the agent was added, and something is worth knowing.
  */
-type Kind = 'injected' | 'removed' | 'skipped' | 'refused' | 'advice'
+type Kind = 'injected' | 'removed' | 'skipped' | 'refused' | 'failed' | 'advice'
 
 export const reasonTable = {
   injected: { kind: 'injected', says: 'The agent was added.' },
@@ -55,6 +55,10 @@ export const reasonTable = {
   no_record: {
     kind: 'refused',
     says: 'The agent was not added by `stoker inject` or the webhook, so there is no record of what to take back.',
+  },
+  internal_error: {
+    kind: 'failed',
+    says: 'The webhook failed on this pod; it was admitted as it is. The webhook’s log has the error.',
   },
   root_user: {
     kind: 'advice',

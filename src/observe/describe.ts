@@ -2,6 +2,7 @@
 import { isObject } from '../clients/reply.ts'
 import { StokerError } from '../errors.ts'
 import type { Description, Refusal, Worker } from '../model.ts'
+import { readGpuUsage } from './gpu/usage.ts'
 
 /** TorchServe's own defaults, for versions that have the setting but do not tell it; in seconds. */
 const responseTimeoutS = 120
@@ -52,6 +53,7 @@ function readWorker(fields: Fields): Worker {
     alive: undefined,
     use: undefined,
     gpu: fields.flag('gpu'),
+    gpuUse: readGpuUsage(fields.text('gpuUsage', '')),
     memoryBytes: memory > 0 ? memory : undefined,
   }
 }

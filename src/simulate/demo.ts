@@ -3,12 +3,15 @@ import type { OpenGuard } from '../actuate/stopping.ts'
 import type { TorchServeCgroup } from '../clients/cgroup.ts'
 import type { Processes } from '../clients/processes.ts'
 import type { Clock } from '../clock.ts'
+import { startGpu, type GpuKind } from './gpu.ts'
 import { openLoop, phases, type Rate } from './load.ts'
 import { startTorchServe } from './torchserve.ts'
 import { jittered } from './torchserve/options.ts'
 
 const SEED = 7
 const second = 1_000
+/** As measured for RoBERTa on an A100. */
+const GPU_WORKER_BYTES = 1_868 * 1_048_576
 
 /** Busy from the start: a calm, a ramp, a step of five times, bursts, and a calm in which workers may go. */
 const busy: Rate = phases(
@@ -44,17 +47,29 @@ const locked: Rate = phases(
 export interface Demo {
   /** The agent's settings for this world. */
   env: Record<string, string>
-  host: { processes: Processes; openGuard: OpenGuard; cgroup: TorchServeCgroup }
+  host: {
+    processes: Processes
+    openGuard: OpenGuard
+    cgroup: TorchServeCgroup
+    path: string | undefined
+  }
   close(): Promise<void>
 }
 
-export async function startDemo({ clock }: { clock: Clock }): Promise<Demo> {
+/** `gpu`: the first model runs on one, and a fake nvidia-smi tells of it. */
+export async function startDemo(options: {
+  clock: Clock
+  gpu?: GpuKind | undefined
+}): Promise<Demo> {
+  const { clock, gpu: kind } = options
+  const gpuBytes = GPU_WORKER_BYTES
+  const onGpu = kind && { gpu: kind === 'mig' ? kind : true, gpuBytes, device: 'gpu' }
   const emulation = await startTorchServe({
     clock,
     seed: SEED,
-    devices: { tokenizer: { kind: 'lock' } },
+    devices: { tokenizer: { kind: 'lock' }, gpu: { kind: 'gpu', saturation: 8 } },
     models: [
-      { name: 'resnet', serviceMs: jittered(100, 0.2), loadMs: 2_000, workers: 1 },
+      { name: 'resnet', serviceMs: jittered(100, 0.2), loadMs: 2_000, workers: 1, ...onGpu },
       {
         name: 'tokens',
         serviceMs: jittered(50, 0.1),
@@ -64,6 +79,8 @@ export async function startDemo({ clock }: { clock: Clock }): Promise<Demo> {
       },
     ],
   })
+  const loaded = { name: 'resnet', bytes: GPU_WORKER_BYTES, device: 'gpu' }
+  const gpu = kind && startGpu({ core: emulation.core, kind, model: loaded }, clock)
   const users = new AbortController()
   const load = (model: string, rate: Rate, seed: number) =>
     openLoop({
@@ -84,14 +101,16 @@ export async function startDemo({ clock }: { clock: Clock }): Promise<Demo> {
     },
     host: {
       processes: emulation.processes,
-      // The emulated workers die with the agent.
       cgroup: { memory: () => ({ why: 'the demo has no container' }) },
+      // The emulated workers die with the agent.
       openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),
+      path: gpu?.folder,
     },
     async close() {
       users.abort()
       await Promise.all(loads)
       await emulation.close()
+      gpu?.close()
     },
   }
 }

@@ -74,6 +74,20 @@ t.test('without decoys the edge from busy to idle is used', async t => {
   t.same(signals, [])
 })
 
+t.test(
+  'workers on GPUs get no decoy: TorchServe would ask nvidia-smi for each of them',
+  async t => {
+    const { act, ask, signals } = await setUp(t, { model: { gpu: true }, decoys: 'on' })
+    const stop = clients(ask, 2, 60)
+    t.match(await act(), { kind: 'removed', sureness: 'edge' })
+    await stop()
+    t.same(signals, [])
+    const batching = await setUp(t, { model: { gpu: true, batchSize: 8 } })
+    t.match(await batching.act(), { kind: 'removed', sureness: 'gap' })
+    t.same(batching.signals, [])
+  },
+)
+
 t.test('without sight of the processes only a gap will do', async t => {
   const processes = () => ({
     look: () => 'hidden' as const,

@@ -37,6 +37,21 @@ t.test('answers are what arrived and does not wait', async t => {
   t.match(rates, { answers: 30, throughput: 15, serviceMs: 100, inService: 1.5, saturated: true })
 })
 
+t.test('what was rejected, or may still wait, is no answer', async t => {
+  const half = { requests: 200, serviceUs: 10_000_000, predictionMs: 100 }
+  const rejected = [
+    sample(0, { predictionMs: 100 }),
+    sample(10, { ...half, pending: 100, rejecting: true }),
+  ]
+  const counted = { answers: 100, throughput: 10, serviceMs: 100, inService: 1 }
+  t.match(ratesOf(rejected), counted)
+  t.match(ratesOf([sample(0, {}), sample(10, { ...half, pending: undefined })]), counted)
+  t.same(baselineOf(rejected), { serviceMs: 100, throughput: 10 })
+  const silent = [sample(0, {}), sample(10, { ...half, predictionMs: undefined, rejecting: true })]
+  t.match(ratesOf(silent), { sure: false, inService: 1 })
+  t.equal(baselineOf(silent), undefined, 'nothing is held against an unsure number')
+})
+
 t.test(
   'with few answers the handler’s own time counts, but only where a request arrived',
   async t => {

@@ -23,6 +23,8 @@ export const policy: PoolPolicy = {
   waitProbability: 0.02,
   holdMs: 60_000,
   workerMemory: undefined,
+  gpuWorkerMemory: undefined,
+  gpuMemoryUnknown: 'hold',
   decoys: 'auto',
   scale: true,
 }
@@ -32,6 +34,9 @@ export const noPod: PodSeen = {
   state: { state: 'absent', why: 'not in a pod' },
   memory: { state: 'absent', why: 'not in a pod' },
 }
+
+const unused = { state: 'absent', why: 'no model runs on a GPU' } as const
+export const noGpu = { gpus: unused, host: unused }
 
 export const leftAlone: MemoryPolicy = {
   maxMemory: undefined,
@@ -85,6 +90,8 @@ export class World {
   readable = true
   metricsReadable = true
   shrinks: Outcome['kind'] = 'removed'
+  /** What becomes of changes: they are done, refused by TorchServe, or never heard of again. */
+  outcome: 'done' | 'failed' | 'none' = 'done'
   description: Partial<Description> = {}
   #latencyUs = 0
   #queueUs = 0
@@ -179,6 +186,7 @@ export class World {
           : { state: 'absent', why: 'refused' },
         pools: [{ key: 'm', description: this.#description(), counters: this.#counters() }],
         pod: this.container?.seen(this.nowMs) ?? noPod,
+        ...noGpu,
         outcomes,
         resized: this.container?.outcome(),
         notes: [],
@@ -191,7 +199,11 @@ export class World {
     for (const { action, reason } of decisions) {
       if (!action) continue
       this.story.push(`${this.second}:${action.from}→${action.to} ${reason}`)
-      this.#outcomes.push(this.#act(action))
+      if (this.outcome === 'done') this.#outcomes.push(this.#act(action))
+      if (this.outcome === 'failed') {
+        const ending = { kind: 'failed', code: 'TORCHSERVE_FAILED', message: 'no' } as const
+        this.#outcomes.push({ action, atMs: this.nowMs, ...ending })
+      }
     }
   }
 

@@ -71,6 +71,8 @@ t.test('what is wanted stays within knee, ceiling, maximum and minimum', async t
   t.equal(await wanted({ held: 20 }), '8')
   t.equal(await wanted({ held: 0, minimum: 0 }), '0')
   t.equal(await wanted({ held: 0, minimum: 2 }), '2')
+  t.equal(await wanted({ held: 5, minimum: 3, knee: 1 }), '3', 'a knee below the minimum')
+  t.equal(await wanted({ held: 5, minimum: 3, ceiling: 2 }), '2', 'a ceiling below it')
   t.equal(await wanted({ held: null, needed: 3 }), '3')
   t.equal(await wanted({ held: null, needed: null }), undefined)
 })
@@ -119,6 +121,7 @@ t.test('counters follow a pool whose key changes with the number of its versions
 t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
   const pool = {}
   const removed = { kind: 'removed', sureness: 'edge', tries: 1, tookMs: 500 } as const
+  const abandoned = { kind: 'abandoned', why: 'busy', tries: 9, tookMs: 5_000 } as const
   const { value } = await scrape(
     { atMs: 0, pools: [pool] },
     {
@@ -127,6 +130,7 @@ t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
       outcomes: [
         { ...removed, action: actionOf(pool, 'shrink', 3, 2), atMs: 900, delayedMs: 250 },
         { ...removed, action: actionOf(pool, 'shrink', 2, 1), atMs: 950, delayedMs: 500 },
+        { ...abandoned, action: actionOf(pool, 'shrink', 2, 1), atMs: 955, delayedMs: 250 },
         { kind: 'commanded', action: actionOf(pool, 'grow', 1, 2), atMs: 960 },
         { kind: 'advised', action: actionOf({ model: 'nobody' }, 'grow', 1, 2), atMs: 960 },
       ],
@@ -135,7 +139,7 @@ t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
   const of = (more: string) => `{model="resnet",version="1.0",${more}}`
   t.equal(value(`stoker_worker_downs_total${of('sureness="edge"')}`), '2')
   t.equal(value(`stoker_worker_downs_total${of('sureness="retired"')}`), '0')
-  t.equal(value(`stoker_client_delay_seconds_total${resnet}`), '0.75')
+  t.equal(value(`stoker_client_delay_seconds_total${resnet}`), '1', 'tries that failed delay, too')
   t.equal(value(`stoker_actions_total${of('kind="shrink",outcome="removed"')}`), '2')
   t.equal(value(`stoker_actions_total${of('kind="grow",outcome="commanded"')}`), '1')
   t.equal(value(`stoker_actions_total${of('kind="grow",outcome="failed"')}`), '0')

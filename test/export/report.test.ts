@@ -23,12 +23,19 @@ const inputs: Decision['inputs'] = {
   knee: null,
   ceiling: null,
   loadMs: null,
+  gpu: null,
 }
 
 function reporting() {
   const lines: Line[] = []
   const report = createReport(line => lines.push(line))
-  return (what: { decide?: Reason; act?: Action; ending?: Ending; notes?: Note[] }) => {
+  return (what: {
+    decide?: Reason
+    act?: Action
+    ending?: Ending
+    notes?: Note[]
+    debug?: boolean
+  }) => {
     const decision: Decision | undefined = what.decide && {
       atMs: 0,
       key: 'm',
@@ -43,6 +50,8 @@ function reporting() {
         atMs: 0,
         torchserve: { state: 'absent', why: '' },
         pools: [],
+        gpus: { state: 'absent', why: '' },
+        host: { state: 'absent', why: '' },
         outcomes: what.ending ? [{ action, atMs: 0, ...what.ending }] : [],
         notes: what.notes ?? [],
         pod: noPod,
@@ -53,7 +62,7 @@ function reporting() {
       tookMs: 1,
     }
     report(ticked)
-    return lines.splice(0)
+    return lines.splice(0).filter(({ level }) => level !== 'debug' || what.debug)
   }
 }
 
@@ -63,6 +72,7 @@ t.test('a change is told with its numbers, a steady pool is not', async t => {
     { level: 'info', text: 'm: because of it', fields: { model: 'm', from: 3, to: 2 } },
   ])
   t.same(tell({ decide: 'steady' }), [])
+  t.match(tell({ decide: 'steady', debug: true }), [{ level: 'debug', text: 'm: because of it' }])
 })
 
 t.test('what stands in the way is told when it begins, and again after it ended', async t => {
@@ -73,11 +83,12 @@ t.test('what stands in the way is told when it begins, and again after it ended'
   t.equal(tell({ decide: 'at_knee' }).length, 1)
 })
 
-t.test('a note is told once while it lasts', async t => {
+t.test('a note is told once while it lasts, and when it is over', async t => {
   const tell = reporting()
   const notes = [{ code: 'X', message: 'do that' }]
   t.match(tell({ notes }), [{ level: 'warn', text: 'do that', fields: { code: 'X' } }])
   t.same(tell({ notes }), [])
+  t.match(tell({}), [{ level: 'info', text: 'X is over.', fields: { code: 'X' } }])
   t.same(tell({}), [])
   t.equal(tell({ notes }).length, 1)
 })

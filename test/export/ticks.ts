@@ -5,6 +5,7 @@ import type {
   Description,
   Inputs,
   Note,
+  Observation,
   Outcome,
   Reading,
 } from '../../src/model.ts'
@@ -29,6 +30,8 @@ export interface TickSketch {
   pools?: readonly PoolSketch[]
   outcomes?: readonly Outcome[]
   notes?: readonly Note[]
+  gpus?: Observation['gpus']
+  host?: Observation['host']
   torchserve?: 'fresh' | 'stale' | 'absent'
   tookMs?: number
 }
@@ -49,10 +52,13 @@ const inputs: Inputs = {
   knee: null,
   ceiling: null,
   loadMs: 9_000,
+  gpu: null,
 }
 
+const none = { state: 'absent', why: 'no model runs on a GPU' } as const
+
 export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }: TickSketch): Tick {
-  const { torchserve = 'fresh', tookMs = 12 } = more
+  const { torchserve = 'fresh', tookMs = 12, gpus = none, host = none } = more
   return {
     tookMs,
     resize: undefined,
@@ -60,6 +66,8 @@ export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }:
     seen: {
       atMs,
       torchserve: reading(torchserve, { url: 'http://127.0.0.1:8081/' }, atMs),
+      gpus,
+      host,
       outcomes,
       notes,
       pod: noPod,

@@ -29,14 +29,8 @@ t.test('files and standard input become one stream, with the report beside it', 
   const agent = { name: 'stoker-agent', image: 'x:1' }
   const got = (name: string) => ({ metadata: { name }, spec: { initContainers: [agent] } })
   t.match(documents, [got('a'), got('in'), got('b'), { kind: 'Service' }])
-  t.match(documents[0].spec.initContainers[0].env, [
-    {},
-    {},
-    {},
-    {},
-    { name: 'STOKER_MAX_WORKERS', value: '3' },
-    {},
-  ])
+  const env = documents[0].spec.initContainers[0].env
+  t.match(env, [{ name: 'STOKER_MAX_WORKERS', value: '3' }, { name: 'NVIDIA_VISIBLE_DEVICES' }])
   t.equal(
     stderr.replaceAll(dir, ''),
     [

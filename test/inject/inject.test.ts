@@ -5,7 +5,7 @@ import t from 'tap'
 import { parseConfig } from '../../src/config.ts'
 import { inject, uninject, type Injection, type Options } from '../../src/inject/inject.ts'
 import { readPod, type Pod } from '../../src/inject/pod.ts'
-import { asPod, options } from './golden.ts'
+import { asPod, options, shapes } from './golden.ts'
 import {
   invalidities,
   loosely,
@@ -284,19 +284,25 @@ t.test('what the agent is given, it accepts', async t => {
     metadata: { annotations: given },
     spec: { containers: [{ name: 'a', image: 'pytorch/torchserve-kfs' }] },
   })
-  const injected = loosely(patched(pod, inject(pod, options)))
-  const entries = injected.spec.initContainers?.[0]?.env ?? []
-  // As the kubelet expands it.
-  const env = Object.fromEntries(
-    entries.map(({ name, value = 'from-the-pod' }) => [name, value.replaceAll('$$', '$')]),
-  )
-  for (const name of Object.keys(env))
-    if (/_POD_|_CONTAINER$|_MAX_MEMORY$/.test(name)) delete env[name]
-  const config = parseConfig(env)
+  const config = configOf(pod)
   t.match(config, {
     defaults: { minWorkers: 2 },
     models: { 'a$(b)$$': { maxWorkers: 4 } },
     keyFile: '/var/run/torchserve/key_file.json',
   })
   t.equal(config.managementUrl.port, '8085')
+  for (const { name, pod: shape } of shapes())
+    if (inject(shape, options).outcome === 'injected') t.ok(configOf(shape), name)
 })
+
+/** What the agent reads from its variables in the injected pod. Throws ConfigError. */
+function configOf(pod: Pod) {
+  const { initContainers, containers: own } = loosely(patched(pod, inject(pod, options))).spec
+  const agent = [...(initContainers ?? []), ...own].find(one => one.name === 'stoker-agent')
+  // As the kubelet expands it.
+  const env = (agent?.env ?? []).map(({ name, value = 'from-the-pod' }) => [
+    name,
+    value.replaceAll('$$', '$'),
+  ])
+  return parseConfig({ ...Object.fromEntries(env), KUBERNETES_SERVICE_HOST: '10.0.0.1' })
+}

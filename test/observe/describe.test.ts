@@ -38,6 +38,7 @@ t.test('one version', t => {
           alive: undefined,
           use: undefined,
           gpu: false,
+          gpuUse: undefined,
           memoryBytes: undefined,
         },
       ],

@@ -4,7 +4,7 @@
 import { createCharts } from './charts.js'
 import { copy, describe, find, say } from './dom.js'
 import { drawWorkers, tallyWorkers } from './workers.js'
-import { duration, number } from './words.js'
+import { duration, gibibytes, number } from './words.js'
 
 /** @import { Point, PoolState } from '../history.ts' */
 
@@ -59,10 +59,20 @@ export function toneOf({ action, reason }) {
   if (reason === 'load_failed' || reason === 'dead_worker') return 'trouble'
   if (action) return 'change'
   if (reason === 'refused' || reason === 'stale') return 'off'
-  if (reason.startsWith('at_') || reason === 'cooldown' || reason === 'foreign_change')
-    return 'held'
-  return 'calm'
+  return held.has(reason) ? 'held' : 'calm'
 }
+
+/** @type {ReadonlySet<PoolState['reason']>} */
+const held = new Set([
+  'at_maximum',
+  'at_knee',
+  'at_ceiling',
+  'gpu_full',
+  'gpu_unknown',
+  'cpu_full',
+  'cooldown',
+  'foreign_change',
+])
 
 /** @param {PoolState} pool @returns {[string, string][]} */
 function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
@@ -75,6 +85,12 @@ function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
     ['Knee', inputs.knee === null ? 'not found' : number(inputs.knee)],
     ['Ceiling', inputs.ceiling === null ? 'not met' : number(inputs.ceiling)],
     ['Limit now', number(limit)],
+    ...(inputs.gpu
+      ? /** @type {[string, string][]} */ ([
+          ['GPU per worker', gibibytes(inputs.gpu.workerBytes)],
+          ['GPU has room for', inputs.gpu.fits === null ? 'not known' : number(inputs.gpu.fits)],
+        ])
+      : []),
   ]
 }
 

@@ -4,6 +4,7 @@
 import { drawBanners, drawEmpty, drawStatus, drawTitle } from './overview.js'
 import { createCard } from './card.js'
 import { find, say } from './dom.js'
+import { drawGpus } from './gpus.js'
 import { createDecisionLog } from './log.js'
 
 /**
@@ -73,6 +74,7 @@ function draw(state) {
   if (state.tickAtMs === null && cards.size > 0) return
   drawEmpty(state)
   drawCards(state)
+  drawGpus(state)
   log.update(state.decisions, state.nowMs)
   drawTitle(state)
   announce(state.pools)

@@ -25,6 +25,11 @@ export function duration(ms) {
   return `${(ms / 60_000).toFixed(0)} min`
 }
 
+/** @param {number | null} bytes */
+export function gibibytes(bytes) {
+  return bytes === null ? UNKNOWN : `${(bytes / 1_073_741_824).toFixed(1)} GiB`
+}
+
 /** @param {number} ms how long ago */
 export function ago(ms) {
   return ms < 1_500 ? 'now' : `${lasting(ms)} ago`
@@ -69,6 +74,22 @@ export function outcomeSentence(outcome) {
   }
 }
 
+/** @param {Inputs['gpu']} gpu @returns {[name: string, value: string][]} */
+function gpuRows(gpu) {
+  if (gpu === null) return []
+  const percent = (/** @type {number | null} */ share) =>
+    number(share === null ? null : Math.round(100 * share), '%')
+  return [
+    ['GPU lands on', gpu.landing.join(', ') || UNKNOWN],
+    ['GPU to give out', gibibytes(gpu.freeBytes)],
+    ['GPU per worker', `${gpu.guessed ? 'at most ' : ''}${gibibytes(gpu.workerBytes)}`],
+    ['GPU room for', number(gpu.fits)],
+    ['GPU activity', percent(gpu.activity)],
+    ['CPUs busy', percent(gpu.cpuBusy)],
+    ['GPU source', gpu.source ?? UNKNOWN],
+  ]
+}
+
 /**
  * The numbers a decision was made from, with their names and units.
  * @param {Inputs} inputs
@@ -91,5 +112,6 @@ export function inputRows(inputs) {
     ['Knee', number(inputs.knee)],
     ['Ceiling', number(inputs.ceiling)],
     ['Load time', duration(inputs.loadMs)],
+    ...gpuRows(inputs.gpu),
   ]
 }

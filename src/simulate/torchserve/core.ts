@@ -193,6 +193,11 @@ export class TorchServeCore implements Server {
     return page(this.metrics.samples, this.#options.metricsMode ?? 'prometheus', names)
   }
 
+  /** Workers of a model's default version that have loaded, listed or not. */
+  workersReady(model: string): number {
+    return this.#pool({ model }).ready()
+  }
+
   deviceOf(name: string): Device {
     if (name === '') return new Device(this.clock)
     const device = this.#devices.get(name)

@@ -48,14 +48,15 @@ function describeWorker(worker: Worker, pool: Pool): Record<string, unknown> {
     status: worker.state === 'loaded' ? 'READY' : 'UNLOADING',
     memoryUsage: worker.memoryBytes,
     pid: worker.pid,
-    gpu: pool.model.gpu,
+    gpu: pool.model.gpu !== false,
     gpuUsage: pool.model.gpu ? gpuUsage(pool) : 'N/A',
   }
 }
 
 /** nvidia-smi's numbers of the whole card, as 0.12 writes them. */
 function gpuUsage(pool: Pool): string {
-  const usedMiB = Math.round((pool.ready() * pool.model.bytes) / MiB)
-  const percent = pool.device.busy > 0 ? 100 : 0
-  return `gpuId::0 utilization.gpu [%]::${percent} % utilization.memory [%]::0 % memory.used [MiB]::${usedMiB} MiB`
+  const onMig = pool.model.gpu === 'mig'
+  const used = onMig ? '[N/A]' : Math.round((pool.ready() * pool.model.gpuBytes) / MiB)
+  const percent = onMig ? '[N/A]' : pool.device.busy > 0 ? 100 : 0
+  return `gpuId::0 utilization.gpu [%]::${percent} % utilization.memory [%]::0 % memory.used [MiB]::${used} MiB`
 }

@@ -36,7 +36,10 @@ export interface ModelOptions {
   describe?: 'quick' | 'runs' | 'error'
   /** Resident size of one worker's process. */
   bytes?: number
-  gpu?: boolean
+  /** `mig`: on a slice, of which TorchServe can tell nothing. */
+  gpu?: boolean | 'mig'
+  /** What one ready worker takes of the GPU; 1 868 MiB. */
+  gpuBytes?: number
   /** Fields of the describe reply to replace, as for models that must not be scaled: `{ stateful: true }`. */
   describeAs?: Readonly<Record<string, unknown>>
 }
@@ -85,6 +88,7 @@ export function withDefaults(options: ModelOptions): Model {
     describe: 'quick',
     bytes: 25_739_264,
     gpu: false,
+    gpuBytes: 1_868 * 1_048_576,
     describeAs: {},
     ...options,
   }

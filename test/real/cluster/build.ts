@@ -8,21 +8,23 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { MissingTool } from '../missing.ts'
 
 const run = promisify(execFile)
 
+const KUBERNETES = 'k8s.io/kubernetes'
 const packages = {
-  'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
+  'kube-apiserver': `${KUBERNETES}/cmd/kube-apiserver`,
   etcd: 'go.etcd.io/etcd/server/v3',
-  kubelet: 'k8s.io/kubernetes/cmd/kubelet',
+  kubelet: `${KUBERNETES}/cmd/kubelet`,
 } as const
+const programs = [...(Object.keys(packages) as (keyof typeof packages)[]), 'pause'] as const
 const GO_MINOR = 21
 const BUILD_TIMEOUT_MS = 20 * 60_000
 
-export type Program = keyof typeof packages
+type Program = (typeof programs)[number]
 
 /** The path of a program, built now if it is not in the cache. Throws MissingTool, or Error with the compiler's last words. */
 export async function program(name: Program): Promise<string> {
@@ -32,33 +34,53 @@ export async function program(name: Program): Promise<string> {
   const hash = createHash('sha256').update(manifest).update(sums).digest('hex').slice(0, 12)
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'stoker')
   const path = join(cache, `kubernetes-${version}-${hash}`, name)
-  if (!existsSync(path)) await build(packages[name], version, path)
+  if (existsSync(path)) return path
+  await findGo()
+  await mkdir(dirname(path), { recursive: true })
+  // Under a name of its own until it is complete, so that a killed build leaves nothing that looks built.
+  const unfinished = `${path}.${process.pid}`
+  try {
+    await (name === 'pause' ? buildPause(unfinished) : buildGo(packages[name], version, unfinished))
+    await rename(unfinished, path)
+  } finally {
+    await rm(unfinished, { force: true })
+  }
   return path
 }
 
-async function build(module: string, version: string, path: string) {
-  await findGo()
-  await mkdir(join(path, '..'), { recursive: true })
-  // Under a name of its own until it is complete, so that a killed build leaves nothing that looks built.
-  const unfinished = `${path}.${process.pid}`
+async function buildGo(module: string, version: string, output: string) {
   const [, major, minor] = /^v(\d+)\.(\d+)/.exec(version) ?? []
   const says = { gitVersion: version, gitMajor: major, gitMinor: minor }
   const stamps = Object.entries(says).map(
     ([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`,
   )
   const flags = ['-mod=readonly', '-trimpath', '-ldflags', ['-s', '-w', ...stamps].join(' ')]
-  try {
-    await run('go', ['build', ...flags, '-o', unfinished, module], {
-      cwd: import.meta.dirname,
-      // A go that is too old for go.mod takes the one it names from the module proxy.
-      env: { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'auto' },
-      timeout: BUILD_TIMEOUT_MS,
-      killSignal: 'SIGKILL',
-    })
-    await rename(unfinished, path)
-  } finally {
-    await rm(unfinished, { force: true })
+  await go('build', ...flags, '-o', output, module)
+}
+
+/** It is not Go: it comes as source with the module. */
+async function buildPause(output: string) {
+  const { Dir: folder } = JSON.parse(await go('mod', 'download', '-json', KUBERNETES)) as {
+    Dir: string
   }
+  const source = join(folder, 'build', 'pause', 'linux', 'pause.c')
+  try {
+    await run('gcc', ['-Os', '-static', '-o', output, source])
+  } catch (cause) {
+    const remedy = 'on Debian: apt-get install gcc libc6-dev'
+    throw new MissingTool(`gcc cannot link a static program; ${remedy}`, { cause })
+  }
+}
+
+async function go(...words: string[]): Promise<string> {
+  const { stdout } = await run('go', words, {
+    cwd: import.meta.dirname,
+    // A go that is too old for go.mod takes the one it names from the module proxy.
+    env: { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'auto' },
+    timeout: BUILD_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  })
+  return stdout
 }
 
 async function findGo() {
@@ -71,5 +93,4 @@ async function findGo() {
     )
 }
 
-if (import.meta.main)
-  for (const name of Object.keys(packages) as Program[]) console.log(await program(name))
+if (import.meta.main) for (const name of programs) console.log(await program(name))

@@ -1,8 +1,9 @@
 /** Images for a test node, built by Debian's buildah from files of this machine: no registry of images is asked. */
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { program } from './build.ts'
 
 const run = promisify(execFile)
 const BUILD_TIMEOUT_MS = 180_000
@@ -21,9 +22,9 @@ export interface Builder {
 export function createBuilder(folder: string): Builder {
   const store = [`--root=${join(folder, 'store')}`, `--runroot=${join(folder, 'run')}`]
   const buildah = async (...words: string[]) => {
-    const [program = '', ...args] = ALONE.split(' ')
+    const [first = '', ...args] = ALONE.split(' ')
     const command = ['buildah', '--storage-driver=vfs', ...store, ...words]
-    await run(program, [...args, HIDDEN, 'sh', ...command], {
+    await run(first, [...args, HIDDEN, 'sh', ...command], {
       timeout: BUILD_TIMEOUT_MS,
       killSignal: 'SIGKILL',
       maxBuffer: 2 ** 24,
@@ -45,11 +46,8 @@ export function createBuilder(folder: string): Builder {
 
 /** Kubernetes' own pause program, which holds a pod's namespaces and reaps the orphans of a shared PID namespace. */
 export async function buildPause(builder: Builder, folder: string, name: string): Promise<string> {
-  const where = ['list', '-m', '-f', '{{.Dir}}', 'k8s.io/kubernetes']
-  const { stdout } = await run('go', where, { cwd: import.meta.dirname })
   await mkdir(folder, { recursive: true })
-  const source = join(stdout.trim(), 'build', 'pause', 'linux', 'pause.c')
-  await run('gcc', ['-Os', '-static', '-o', join(folder, 'pause'), source])
+  await copyFile(await program('pause'), join(folder, 'pause'))
   const lines = ['FROM scratch', 'COPY pause /pause', 'ENTRYPOINT ["/pause"]', '']
   await writeFile(join(folder, 'Dockerfile'), lines.join('\n'))
   return builder.build(name, folder)

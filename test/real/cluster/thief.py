@@ -1,13 +1,14 @@
 """Model code that is after the agent's secrets: tries every way that Linux has to look into another process.
 
-Prints one line of JSON for each process whose command line has the word given: {"pid", "command", "status", "got", "refused"}, with
-what each way got (as text, cut short) or the error that refused it.
+python thief.py WORD [SECONDS]: prints one line of JSON for each process whose command line has the word, waiting that long for the first
+to appear: {"pid", "command", "status", "got", "refused"}, with what each way got (as text, cut short) or the error that refused it.
 """
 
 import ctypes
 import json
 import os
 import sys
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
@@ -92,12 +93,25 @@ def processes(word):
                 yield int(name), command
 
 
-for pid, command in processes(sys.argv[1]):
+def status(pid):
+    try:
+        lines = read(f"/proc/{pid}/status").decode().splitlines()
+    except OSError:
+        return {}  # gone meanwhile
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+until = time.monotonic() + float(sys.argv[2] if len(sys.argv) > 2 else 0)
+victims = list(processes(sys.argv[1]))
+while not victims and time.monotonic() < until:
+    time.sleep(0.005)
+    victims = list(processes(sys.argv[1]))
+
+for pid, command in victims:
     got, refused = {}, {}
     for way, attempt in WAYS.items():
         try:
             got[way] = repr(attempt(pid))[:200]
         except OSError as error:
             refused[way] = os.strerror(error.errno)
-    status = dict(line.split(":\t", 1) for line in read(f"/proc/{pid}/status").decode().splitlines() if ":\t" in line)
-    print(json.dumps({"pid": pid, "command": command, "status": status, "got": got, "refused": refused}))
+    print(json.dumps({"pid": pid, "command": command, "status": status(pid), "got": got, "refused": refused}))

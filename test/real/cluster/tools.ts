@@ -9,7 +9,6 @@ const packages: Readonly<Record<string, string>> = {
   runc: 'runc',
   bridge: 'containernetworking-plugins',
   buildah: 'buildah',
-  gcc: 'gcc libc6-dev',
   ip: 'iproute2',
   nsenter: 'util-linux',
 }

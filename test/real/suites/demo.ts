@@ -4,17 +4,20 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { until } from '../until.ts'
 
 const CHROMIUM = '/usr/bin/chromium'
+const flags =
+  '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
-t.test('a step leads to more workers, and the page says why', async t => {
+/** The demo with its page open. */
+async function open(t: Test, ...options: string[]) {
   if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} is missing: apt-get install chromium`)
   const main = join(import.meta.dirname, '../../../src/main.ts')
-  const demo = spawn(process.execPath, [main, 'demo', '--port', '0'], {
+  const demo = spawn(process.execPath, [main, 'demo', '--port', '0', ...options], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(demo, 'exit')
@@ -24,25 +27,26 @@ t.test('a step leads to more workers, and the page says why', async t => {
   const address = () => /watch at (http:\S+)/.exec(printed)?.[1]
   t.ok(await until(() => address() !== undefined, 15_000), 'it prints the address of the page')
 
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  })
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: flags.split(' ') })
   t.teardown(() => browser.close())
   const page = await browser.newPage()
   const errors: string[] = []
   page.on('pageerror', error => errors.push(error.message))
   await page.goto(address() ?? '')
   const text = () => page.locator('body').innerText()
+  const end = async () => {
+    demo.kill('SIGINT')
+    const [code] = (await exited) as [number | null]
+    t.equal(code, 0, 'Ctrl-C ends it cleanly')
+    t.same(errors, [])
+  }
+  return { page, text, printed: () => printed, end }
+}
+
+t.test('a step leads to more workers, and the page says why', async t => {
+  const { end, page, printed, text } = await open(t)
   t.ok(await until(async () => /\d ready/.test(await text()), 15_000), 'the workers are shown')
+  t.notOk(await page.locator('#gpus').isVisible(), 'no GPUs where there are none')
   const chart = page.locator('canvas').first()
   const before = await chart.screenshot()
   // The step comes 15 s after the start.
@@ -51,13 +55,36 @@ t.test('a step leads to more workers, and the page says why', async t => {
   t.match(await text(), /requests\/s of \d+ ms.* need \d/, 'and the reason can be read')
   t.notSame(await chart.screenshot(), before, 'the chart has moved')
   t.match(
-    printed,
+    printed(),
     /resnet: .* need \d so that 98 % wait less than \d+ ms: \d → \d/,
     'a line for each change',
   )
-  t.same(errors, [])
+  await end()
+})
 
-  demo.kill('SIGINT')
-  const [code] = (await exited) as [number | null]
-  t.equal(code, 0, 'Ctrl-C ends it cleanly')
+t.test('--gpu mig shows the slices, and stops where the slice is full', async t => {
+  const { end, page, text } = await open(t, '--gpu', 'mig')
+  const gpus = page.locator('#gpus')
+  await gpus.locator('li').nth(2).waitFor({ timeout: 30_000 })
+  const slices = await gpus.innerText()
+  t.match(slices, /1g\.10gb · instance 9 of NVIDIA A100-SXM4-80GB/)
+  t.match(slices, /2g\.20gb · instance 5/)
+  t.match(slices, /activity not known · nvidia-smi/)
+  t.ok(await until(async () => /GPU full/.test(await text()), 90_000), 'it says so')
+  t.match(
+    await text(),
+    /Not done: \d\.\d GiB of GPU memory can be given out, and a worker takes 1\.\d GiB/,
+  )
+  t.match(await gpus.innerText(), /[67]\.\d GiB of 9\.6 GiB used/)
+  await end()
+})
+
+t.test('--gpu a100 shows the card, its memory and its activity', async t => {
+  const { end, page } = await open(t, '--gpu', 'a100')
+  const gpus = page.locator('#gpus')
+  await gpus.getByText('NVIDIA A100-SXM4-80GB', { exact: true }).waitFor({ timeout: 30_000 })
+  t.match(await gpus.innerText(), /\d\.\d GiB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)
+  const fuller = async () => /(?:[4-9]|1\d)\.\d GiB of 80\.0 GiB used/.test(await gpus.innerText())
+  t.ok(await until(fuller, 90_000), 'it fills with the workers')
+  await end()
 })

@@ -4,7 +4,6 @@
  */
 import { mkdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import {
   agentContainer,
@@ -90,6 +89,23 @@ async function serve(name: string, sidecars: object[], volumes: object[] = []) {
   return { model, podIp: statusOf(await startPod(node, pod)).podIP ?? '' }
 }
 
+interface Loot {
+  command: string
+  status: Record<string, string>
+  got: Record<string, string>
+  refused: Record<string, string>
+}
+
+/** What model code gets from the processes whose command line has the word, waiting so many seconds for the first of them. */
+async function rob(pod: string, word: string, seconds = '0'): Promise<Loot[]> {
+  const thief = join(import.meta.dirname, '..', 'cluster', 'thief.py')
+  const place = { namespace: SERVING, pod, container: 'torchserve' }
+  const { stdout, stderr } = await node.exec(place, ['python', thief, word, seconds])
+  if (stderr) throw new Error(stderr)
+  const lines = stdout.trim().split('\n')
+  return lines.map(line => JSON.parse(line) as Loot)
+}
+
 t.test('the agent in TorchServe’s pod scales and retires its workers', async t => {
   const settings = { STOKER_HOLD_MS: '5000' }
   const agent = { ...agentContainer('agent', settings), volumeMounts: [tokenMount] }
@@ -108,6 +124,7 @@ t.test('the agent in TorchServe’s pod scales and retires its workers', async t
   const traffic = startTraffic({ url, rps: 20, seed: 1, timeoutMs: 30_000 })
   const workers = async () => (await decisions())[0]?.inputs.ready
   t.ok(await until(async () => ((await workers()) ?? 0) >= 3, 40_000, 500), 'up with the load')
+  const guard = rob('scaled', 'guard.ts', '50')
   traffic.setRate(3)
   t.ok(await until(async () => ((await workers()) ?? 9) <= 2, 60_000, 500), 'down without it')
   const outcomes = (await decisions()).flatMap(each => each.outcomes)
@@ -118,18 +135,14 @@ t.test('the agent in TorchServe’s pod scales and retires its workers', async t
     [],
     'each retired: the agent sees the processes of TorchServe’s container and may stop them',
   )
+  const [guarding] = await guard
+  t.match(guarding?.refused, { token: 'Permission denied', environment: 'Permission denied' })
+  t.same(guarding?.got, {}, 'the guard of a stopped worker, the agent’s child, gives nothing away')
   const verdict = judge(await traffic.stop(), model.log('m').executions)
   t.same([verdict.lost, verdict.hung, verdict.repeated], [[], [], []], 'no request was lost')
   const usage = await node.memory({ namespace: SERVING, pod: 'scaled', container: 'agent' })
   t.comment(`the agent's container uses ${Math.round(usage.usage / MIB)} MiB`)
 })
-
-interface Loot {
-  command: string
-  status: Record<string, string>
-  got: Record<string, string>
-  refused: Record<string, string>
-}
 
 t.test('the agent’s secrets are kept from model code', async t => {
   const advise = (name: string, port: number) => ({
@@ -158,18 +171,7 @@ t.test('the agent’s secrets are kept from model code', async t => {
     [program],
   )
   t.teardown(() => removePod(node, SERVING, 'robbed'))
-  const thief = join(import.meta.dirname, '..', 'cluster', 'thief.py')
-  const torchserve = { namespace: SERVING, pod: 'robbed', container: 'torchserve' }
-  const rob = async () => {
-    const { stdout, stderr } = await node.exec(torchserve, ['python', thief, main])
-    if (stderr) t.comment(stderr)
-    return stdout
-      .trim()
-      .split('\n')
-      .map(line => JSON.parse(line) as Loot)
-  }
-  await sleep(1_000)
-  const loot = await rob()
+  const loot = await rob('robbed', main)
   const of = (start: string) => loot.find(({ command }) => command.startsWith(start))
 
   const kept = of(`/usr/local/bin/node ${main}`)

@@ -11,6 +11,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { createExport } from '../../../src/export/server.ts'
 import type { Tick } from '../../../src/export/tick.ts'
+import { GIB, machine, slices } from '../../export/gpus.ts'
 import { actionOf, tickOf, type PoolSketch, type TickSketch } from '../../export/ticks.ts'
 
 const executablePath = '/usr/bin/chromium'
@@ -188,6 +189,53 @@ t.test('the log tells each decision and opens to its numbers and outcome', async
   t.match(await steady.innerText(), /for 1 min/, 'repetitions are folded')
   t.same(errors, [])
 })
+
+t.test(
+  'the GPUs of a pod are shown with what is known of them, and go when no model uses them',
+  async t => {
+    const { url, tick, close } = await agent()
+    t.teardown(close)
+    const { page, errors } = await open(t, url)
+    const section = page.locator('#gpus')
+    tick({ pools: [{}] })
+    await pool(page, 'resnet').waitFor()
+    t.notOk(await section.isVisible())
+    const gpu = {
+      landing: ['GPU-1/9'],
+      freeBytes: 2 * GIB,
+      workerBytes: 1.8 * GIB,
+      guessed: false,
+      fits: 0,
+      activity: null,
+      cpuBusy: 0.5,
+      source: 'nvidia_smi',
+    } as const
+    tick({ pools: [{ inputs: { gpu } }], gpus: slices, host: machine })
+    await section.getByText('1g.10gb · instance 9 of NVIDIA H100').waitFor()
+    t.equal(await section.locator('li').count(), 2)
+    const text = await section.innerText()
+    t.match(text, /7\.3 GiB of 9\.8 GiB used/)
+    t.match(text, /activity not known · nvidia-smi, \d+ s ago/)
+    t.match(text, /memory not known/, 'unknown is not zero')
+    t.match(text, /shared \(time-slicing\)/)
+    t.match(text, /CPUs 50 % busy, 12\.0 GiB of 24\.0 GiB memory available/)
+    const widths = await section
+      .locator('.bar span')
+      .evaluateAll(bars => bars.map(bar => Reflect.get(Reflect.get(bar, 'style'), 'width')))
+    t.equal(widths[0], '75%')
+    t.match(
+      await pool(page, 'resnet').locator('.numbers').first().innerText(),
+      /GPU per worker\s+1\.8 GiB/,
+    )
+    await page.screenshot({ path: join(shots, 'gpus.png'), fullPage: true })
+    tick({ pools: [{ inputs: { gpu } }], gpus: { state: 'absent', why: 'nvidia-smi hangs.' } })
+    await section.getByText('Nothing is known of them: nvidia-smi hangs.').waitFor()
+    t.equal(await section.locator('li').count(), 0)
+    tick({ pools: [{}] })
+    await section.waitFor({ state: 'hidden' })
+    t.same(errors, [])
+  },
+)
 
 t.test('a new reason is read out, its changing numbers are not', async t => {
   const { url, tick, close } = await agent()

@@ -1,0 +1,80 @@
+import type { GpuSeen, GpuSource, Observation, PoolKey, Worker } from '../../model.ts'
+
+/** Where a worker can land: what TorchServe calls a gpuId. With MIG it is all slices of one GPU, of which it uses one. */
+export interface Place {
+  ordinal: number
+  ids: readonly string[]
+  /** Of the least slice. */
+  totalBytes: number | undefined
+  /** Of all slices, since nobody tells which one is used. */
+  usedBytes: number | undefined
+  /** Of the fullest slice. */
+  freeBytes: number | undefined
+  activity: number | undefined
+  shared: boolean
+  source: GpuSource
+  atMs: number
+}
+
+/** All places in order, the place with gpuId n at n; undefined while not all of them are seen. */
+export function placesOf(
+  { gpus }: Pick<Observation, 'gpus'>,
+  crews: readonly Crew[],
+): readonly Place[] | undefined {
+  if (gpus.state !== 'fresh' || gpus.value.length === 0) return undefined
+  const groups = Map.groupBy(gpus.value, ({ ordinal }) => ordinal)
+  const places = [...groups.values()].map(placeOf).toSorted((a, b) => a.ordinal - b.ordinal)
+  const used = crews.flatMap(({ workers }) => workers.map(({ gpuUse }) => gpuUse?.gpuId ?? 0))
+  const isWhole = places.every(({ ordinal }, at) => ordinal === at)
+  return isWhole && used.every(gpuId => gpuId < places.length) ? places : undefined
+}
+
+function placeOf(gpus: readonly GpuSeen[]): Place {
+  const all = (pick: (gpu: GpuSeen) => number | undefined) => {
+    const values = gpus.flatMap(gpu => pick(gpu) ?? [])
+    return values.length === gpus.length ? values : undefined
+  }
+  const least = (values: number[] | undefined) => (values ? Math.min(...values) : undefined)
+  const used = all(gpu => gpu.usedBytes)
+  const active = all(gpu => gpu.activity)
+  return {
+    ordinal: gpus[0]?.ordinal ?? 0,
+    ids: gpus.map(({ id }) => id),
+    totalBytes: least(all(gpu => gpu.totalBytes)),
+    usedBytes: used?.reduce((sum, bytes) => sum + bytes, 0),
+    freeBytes: least(all(gpu => gpu.freeBytes)),
+    activity: active ? Math.max(...active) : undefined,
+    shared: gpus.some(({ sharing }) => sharing !== undefined && sharing !== 'none'),
+    source: gpus[0]?.source ?? 'configuration',
+    atMs: Math.min(...gpus.map(({ atMs }) => atMs)),
+  }
+}
+
+/** Workers of one pool on GPUs. */
+export interface Crew {
+  key: PoolKey
+  batchSize: number
+  workers: readonly Worker[]
+  /** Requests since TorchServe started; absent where they cannot be seen. */
+  requests: number | undefined
+}
+
+/** The crews of all pools; undefined where some description is missing or old, so that nobody knows who is there. */
+export function crewsOf({ pools }: Observation): readonly Crew[] | undefined {
+  const crews: Crew[] = []
+  for (const { counters, description, key } of pools) {
+    if (description.state !== 'fresh') return undefined
+    const workers = description.value.workers.filter(({ gpu }) => gpu)
+    const requests = counters.state === 'fresh' ? counters.value.requests : undefined
+    if (workers.length > 0) {
+      crews.push({ key, batchSize: description.value.batchSize, workers, requests })
+    }
+  }
+  return crews
+}
+
+/** Whether a worker is on a place. One that tells no gpuId may be anywhere. */
+export function isOn(worker: Worker, place: Place, places: readonly Place[]): boolean {
+  if (places.length === 1 || worker.gpuUse === undefined) return true
+  return worker.gpuUse.gpuId === place.ordinal
+}

@@ -1,0 +1,209 @@
+/** How many more workers of a model its GPUs have room for. */
+import type { PoolPolicy } from '../../config.ts'
+import type { GpuInputs, HostSeen, Observation, PoolKey, Reading } from '../../model.ts'
+import type { PoolMemory } from '../memory.ts'
+import { largest } from '../window.ts'
+import { foretell } from './landing.ts'
+import { lastSettled, type GpuMemory, type Settled } from './learn.ts'
+import { crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
+
+/** What the gate knows of one model on a GPU. */
+export interface GpuView {
+  /** Workers that fit, one landing after the other; undefined: unknown, and `why`. */
+  fits: number | undefined
+  why: string
+  inputs: Omit<GpuInputs, 'fits'>
+}
+
+const MIB = 1_048_576
+const GIB = 1_024 * MIB
+/** A worker may need more than those before it. */
+export const SPARE = 1.15
+/** What must stay free for contexts and fragmentation: 512 MiB, or 5 %. */
+const MARGIN_BYTES = 512 * MIB
+const MARGIN_SHARE = 0.05
+/** Over what is used per worker, while it is all that is known of a worker's need. */
+const GUESS = 1.5
+
+export interface Rivals {
+  policies: { pool(model: string): PoolPolicy }
+  memoryOf: (key: PoolKey) => PoolMemory | undefined
+  gpu: GpuMemory
+}
+
+/** Undefined for a model that does not run on a GPU. */
+export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuView | undefined {
+  const pool = seen.pools.find(one => one.key === key)
+  if (pool === undefined || pool.description.state === 'absent') return undefined
+  const { workers } = pool.description.value
+  const onGpu = workers.length === 0 ? rivals.memoryOf(key)?.onGpu : workers.some(({ gpu }) => gpu)
+  if (!onGpu) return undefined
+  const policy = rivals.policies.pool(pool.description.value.id.model)
+  const crews = crewsOf(seen)
+  const places = placesOf(seen, crews ?? [])
+  const activity = activityOf(places)
+  const facts = { activity, cpuBusy: busyOf(seen.host), source: places?.[0]?.source ?? null }
+  const nothing = { landing: [], freeBytes: null, workerBytes: null, guessed: false, ...facts }
+  if (!places || !crews) {
+    const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen)
+    return { fits: undefined, why, inputs: nothing }
+  }
+  return roomFor({ key, policy, places, crews, seen, rivals, nothing })
+}
+
+interface Case {
+  key: PoolKey
+  policy: PoolPolicy
+  places: readonly Place[]
+  crews: readonly Crew[]
+  seen: Observation
+  rivals: Rivals
+  nothing: GpuView['inputs']
+}
+
+function roomFor(one: Case): GpuView {
+  const { key, nothing, places, policy, rivals } = one
+  const shared = places.some(place => place.shared)
+  const known = needOf(key, policy, shared, rivals.gpu)
+  const bytes = known ?? (shared ? undefined : guessOf(key, one))
+  const rooms = places.map(place => roomOn(place, one))
+  const guessed = known === undefined && bytes !== undefined
+  const inputs = { ...nothing, workerBytes: bytes ?? null, guessed }
+  const unknown = rooms.find(room => room.why !== undefined)
+  if (unknown?.why !== undefined) return { fits: undefined, why: unknown.why, inputs }
+  const free = rooms.map(room => room.bytes)
+  const fullest = Math.min(...free)
+  const first = orderOf(1, one)?.[0]
+  const landing = first === undefined ? places : places.filter(place => place.ordinal === first)
+  const whole = {
+    ...inputs,
+    landing: landing.flatMap(place => place.ids),
+    freeBytes: first === undefined ? fullest : (free[first] ?? fullest),
+  }
+  if (bytes === undefined) {
+    const why = shared
+      ? 'others use the same GPU, so what a worker needs cannot be learnt; STOKER_GPU_WORKER_MEMORY would say it'
+      : 'what a worker needs is not known yet'
+    return { fits: undefined, why, inputs: whole }
+  }
+  return { fits: fitting(bytes * SPARE, free, one), why: '', inputs: whole }
+}
+
+/** Workers one after the other, each on the GPU it will land on; on the fullest where that is unknown. */
+function fitting(bytes: number, free: readonly number[], one: Case): number {
+  const { maxWorkers } = one.policy
+  const order = orderOf(maxWorkers, one)
+  if (!order) return Math.min(maxWorkers, Math.max(0, Math.floor(Math.min(...free) / bytes)))
+  const left = [...free]
+  for (const [count, place] of order.entries()) {
+    const after = (left[place] ?? 0) - bytes
+    if (after < 0) return count
+    left[place] = after
+  }
+  return order.length
+}
+
+/** Where the next workers will land; undefined while others are on their way, for nobody knows whose turn comes first. */
+function orderOf(count: number, { places, rivals, seen }: Case): number[] | undefined {
+  const isComing = seen.pools.some(
+    ({ description, key }) =>
+      description.state !== 'absent' &&
+      comingOf(rivals.memoryOf(key), description.value.workers.length) > 0,
+  )
+  return isComing && places.length > 1
+    ? undefined
+    : foretell(rivals.gpu.round, count, places.length)
+}
+
+/** What a worker of the pool is known to need: the larger of what the user says and what was seen. */
+function needOf(key: PoolKey, policy: PoolPolicy, shared: boolean, gpu: GpuMemory) {
+  const need = shared ? undefined : gpu.needs.get(key)
+  const learnt = need && largest(need.bytes)
+  const declared = policy.gpuWorkerMemory
+  return learnt === undefined ? declared : Math.max(learnt, declared ?? 0)
+}
+
+/** No worker needs more than all that is used, divided by the workers of its kind that are there. */
+function guessOf(key: PoolKey, { places, rivals }: Case): number | undefined {
+  const bounds = places.flatMap(place => {
+    const watched = rivals.gpu.places.get(place.ids.join())
+    const base = lastSettled(watched)
+    const count = base?.counts.get(key)
+    if (!base || count === undefined) return []
+    return ((base.usedBytes - (watched?.idleBytes ?? 0)) / count) * GUESS
+  })
+  const bound = Math.max(...bounds)
+  return bound > 0 ? bound : undefined
+}
+
+/** What can be given out on a place: what is free, less the margin and less what workers are still expected to take. */
+function roomOn(place: Place, one: Case): { bytes: number; why?: string } {
+  const name = place.ids.join()
+  const { freeBytes, totalBytes, usedBytes } = place
+  if (totalBytes === undefined) return { bytes: 0, why: `${name}: its memory is not known` }
+  const margin = Math.max(MARGIN_BYTES, MARGIN_SHARE * totalBytes)
+  const watched = one.rivals.gpu.places.get(name)
+  const base = lastSettled(watched)
+  const expected = expectedOn(place, base, one)
+  if (usedBytes === undefined || freeBytes === undefined) {
+    if (expected.allKnown) return { bytes: totalBytes - expected.bytes - margin }
+    return { bytes: 0, why: `${name}: nobody tells how much of its memory is used` }
+  }
+  const { why } = expected
+  if (why !== undefined) return { bytes: 0, why }
+  // The readings may be older than the workers, and workers have not taken all that they need when they are ready.
+  const used = Math.max(
+    usedBytes,
+    (watched?.idleBytes ?? 0) + expected.bytes,
+    (base?.usedBytes ?? 0) + expected.newBytes,
+  )
+  return { bytes: usedBytes + freeBytes - used - margin }
+}
+
+/** What the workers of a place, and those on their way, are expected to take. */
+function expectedOn(place: Place, base: Settled | undefined, one: Case) {
+  const { crews, places, rivals, seen } = one
+  const expected: { bytes: number; newBytes: number; allKnown: boolean; why?: string } = {
+    bytes: 0,
+    newBytes: 0,
+    allKnown: true,
+  }
+  for (const { description, key } of seen.pools) {
+    if (description.state === 'absent') continue
+    const listed = crews.find(crew => crew.key === key)?.workers ?? []
+    const there = listed.filter(worker => isOn(worker, place, places)).length
+    const count = there + comingOf(rivals.memoryOf(key), description.value.workers.length)
+    const added = Math.max(0, count - (base?.counts.get(key) ?? 0))
+    const policy = rivals.policies.pool(description.value.id.model)
+    const known = needOf(key, policy, place.shared, rivals.gpu)
+    expected.bytes += count * (known ?? 0)
+    expected.allKnown &&= known !== undefined || count === 0
+    const bytes = known ?? guessOf(key, one)
+    if (bytes !== undefined) expected.newBytes += added * bytes
+    else if (added > 0) {
+      expected.why ??= `what a worker of ${key} takes on the GPU is still being measured`
+    }
+  }
+  return expected
+}
+
+/** Workers that were asked for and are not listed yet. */
+function comingOf(memory: PoolMemory | undefined, listed: number): number {
+  const action = memory?.change?.action
+  if (!memory?.onGpu || (action?.kind !== 'grow' && action?.kind !== 'repair')) return 0
+  return Math.max(0, action.to - listed)
+}
+
+function activityOf(places: readonly Place[] | undefined): number | null {
+  const known = places?.flatMap(({ activity }) => activity ?? []) ?? []
+  return places && known.length === places.length && known.length > 0 ? Math.max(...known) : null
+}
+
+const busyOf = (host: Reading<HostSeen>) => (host.state === 'fresh' ? host.value.cpuBusy : null)
+
+function whyNot({ gpus }: Observation): string {
+  if (gpus.state !== 'fresh') return gpus.why
+  return `only ${gpus.value.length} of the GPUs that TorchServe uses are seen`
+}
+
+export const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`

@@ -1,0 +1,161 @@
+/** GPUs as a dcgm-exporter tells of them: only the rows of our own pod, for its page is of the whole node. */
+import type { Dcgm } from '../../clients/dcgm.ts'
+import type { Clock } from '../../clock.ts'
+import { StokerError } from '../../errors.ts'
+import type { GpuSeen } from '../../model.ts'
+import { parseExposition, type Sample } from '../exposition.ts'
+import type { Found, GpuFinder } from './source.ts'
+
+export interface OwnPod {
+  pod: string
+  namespace: string
+  /** TorchServe's. */
+  container: string
+}
+
+const EVERY_MS = 5_000
+/** What dcgm-exporter waits between two collections, unless told otherwise. */
+const COLLECTED_EVERY_MS = 30_000
+const VALID_MS = 3 * COLLECTED_EVERY_MS
+
+/** A finder that reads the page every 5 s. */
+export function dcgmFinder(dcgm: Dcgm, own: OwnPod, clock: Clock): GpuFinder {
+  let found: Found = { gpus: undefined, why: 'dcgm-exporter has not answered yet', faults: [] }
+  let asking = false
+  let askedMs = -Infinity
+  let collected: { text: string; atMs: number } | undefined
+
+  const ask = async () => {
+    const samples = parseExposition(await dcgm.page()).filter(({ name }) => name.startsWith(PREFIX))
+    // The page tells no time. Some power or clock changes with each collection, and nothing does between two.
+    const text = samples.map(({ value }) => value).join(' ')
+    const atMs = collected ? clock.now() : clock.now() - COLLECTED_EVERY_MS
+    if (collected?.text !== text) collected = { text, atMs }
+    const gpus = gpusOfPod(samples, own, collected.atMs)
+    if (clock.now() - collected.atMs > VALID_MS) {
+      const age = Math.round((clock.now() - collected.atMs) / 1_000)
+      throw new StokerError('DCGM_STALE', `${dcgm.url} has shown the same for ${age} s`)
+    }
+    if (gpus.length === 0) {
+      const whose = `container ${own.container} of pod ${own.pod} in namespace ${own.namespace}`
+      throw new StokerError('DCGM_NO_ROWS', `${dcgm.url} has no memory of a GPU of ${whose}`)
+    }
+    return gpus
+  }
+
+  return {
+    look() {
+      if (!asking && clock.now() - askedMs >= EVERY_MS) {
+        asking = true
+        askedMs = clock.now()
+        void ask()
+          .then(
+            gpus => (found = { gpus, faults: [] }),
+            (error: unknown) => (found = failure(error)),
+          )
+          .finally(() => (asking = false))
+      }
+      return found
+    },
+    close: () => void dcgm.close(),
+  }
+}
+
+function failure(error: unknown): Found {
+  const fault =
+    error instanceof StokerError ? error : new StokerError('DCGM_UNREADABLE', String(error))
+  return { gpus: undefined, why: fault.message, faults: [fault] }
+}
+
+const PREFIX = 'DCGM_FI_'
+const MIB = 1_048_576
+/** DCGM writes these and larger ones where it has no value: blank, not found, not supported, not permitted. */
+const LEAST_BLANK = 2 ** 31 - 16
+
+/** The rows of one GPU, or of one GPU instance. */
+interface Device {
+  uuid: string
+  gpuInstance: number | undefined
+  index: number
+  product: string | undefined
+  profile: string | undefined
+  own: Map<string, number>
+  /** Rows of the device that name no pod: with virtual GPUs these are the whole device's. */
+  whole: Map<string, number>
+  strangers: boolean
+}
+
+/** The GPUs and slices that the page gives to the pod. */
+function gpusOfPod(samples: readonly Sample[], pod: OwnPod, atMs: number): GpuSeen[] {
+  const devices = new Map<string, Device>()
+  for (const sample of samples) addTo(devices, sample, pod)
+  const own = [...devices.values()].filter(device => device.own.size > 0)
+  const sliced = new Set(own.filter(one => one.gpuInstance !== undefined).map(({ uuid }) => uuid))
+  // A slice's parent has rows as well, and they are no other device's.
+  const ours = own.filter(one => one.gpuInstance !== undefined || !sliced.has(one.uuid))
+  const parents = [...new Set(ours.toSorted((x, y) => x.index - y.index).map(({ uuid }) => uuid))]
+  return ours.map(device => seenOf(device, parents.indexOf(device.uuid), atMs))
+}
+
+/** Labels have had several names, and Prometheus gives those that clash with its own a prefix. */
+function label({ labels }: Sample, ...names: readonly string[]): string | undefined {
+  for (const name of names) {
+    const value = labels[`exported_${name}`] ?? labels[name]
+    if (value !== undefined) return value
+  }
+  return undefined
+}
+
+function addTo(devices: Map<string, Device>, sample: Sample, own: OwnPod): void {
+  const { name, value } = sample
+  const uuid = label(sample, 'UUID', 'gpu_uuid', 'uuid')
+  if (uuid === undefined || !(value >= 0 && value < LEAST_BLANK)) return
+  const instance = label(sample, 'GPU_I_ID', 'gpu_i_id', 'gpu_instance_id')
+  const id = `${uuid}/${instance ?? ''}`
+  const device = devices.get(id) ?? {
+    uuid,
+    gpuInstance: instance ? Number(instance) : undefined,
+    index: Number(label(sample, 'gpu') ?? 0),
+    product: label(sample, 'modelName', 'model_name'),
+    profile: label(sample, 'GPU_I_PROFILE', 'gpu_i_profile'),
+    own: new Map<string, number>(),
+    whole: new Map<string, number>(),
+    strangers: false,
+  }
+  devices.set(id, device)
+  const named = label(sample, 'pod', 'pod_name')
+  const namespace = label(sample, 'namespace', 'pod_namespace')
+  const container = label(sample, 'container', 'container_name')
+  if (!named) device.whole.set(name, value)
+  else if (named !== own.pod || namespace !== own.namespace) device.strangers = true
+  else if (container === own.container) device.own.set(name, value)
+}
+
+function seenOf(device: Device, ordinal: number, atMs: number): GpuSeen {
+  const { gpuInstance, own, strangers, uuid, whole } = device
+  const virtual = whole.has(`${PREFIX}DEV_FB_USED`) && own.size > 0
+  const rows = virtual ? whole : own
+  const [used, free] = [rows.get(`${PREFIX}DEV_FB_USED`), rows.get(`${PREFIX}DEV_FB_FREE`)]
+  const reserved = rows.get(`${PREFIX}DEV_FB_RESERVED`) ?? 0
+  const sum = used === undefined || free === undefined ? undefined : used + free + reserved
+  const total = rows.get(`${PREFIX}DEV_FB_TOTAL`) ?? sum
+  const active = rows.get(`${PREFIX}PROF_GR_ENGINE_ACTIVE`)
+  // Of a slice it is unknown to the driver, and some versions say 0.
+  const util = gpuInstance === undefined ? rows.get(`${PREFIX}DEV_GPU_UTIL`) : undefined
+  const percent = util === undefined ? undefined : util / 100
+  return {
+    id: gpuInstance === undefined ? uuid : `${uuid}/${gpuInstance}`,
+    ordinal,
+    product: device.product,
+    mig: gpuInstance === undefined ? undefined : { gpuInstance, profile: device.profile },
+    totalBytes: bytes(total),
+    usedBytes: bytes(used),
+    freeBytes: bytes(free),
+    activity: active !== undefined && active <= 1 ? active : percent,
+    sharing: strangers || virtual ? 'time-slicing' : undefined,
+    source: 'dcgm',
+    atMs,
+  }
+}
+
+const bytes = (mib: number | undefined) => (mib === undefined ? undefined : mib * MIB)

@@ -1,0 +1,105 @@
+/** The GPUs of TorchServe's container, from the first source that can tell of them. */
+import type { Clock } from '../../clock.ts'
+import type { GpuPolicy } from '../../config.ts'
+import { StokerError } from '../../errors.ts'
+import type { GpuSeen, HostSeen, Note, PoolSeen, Reading } from '../../model.ts'
+import type { HostWatch } from '../host.ts'
+import type { Found, GpuFinder } from './source.ts'
+import { gpusOfTorchServe } from './torchserve.ts'
+
+export interface GpuWatchOptions {
+  policy: GpuPolicy
+  clock: Clock
+  /** In order of trust. TorchServe's own values come after them. */
+  finders: readonly GpuFinder[]
+  /** The machine around the GPUs, which may hold them up. */
+  host: HostWatch
+}
+
+export interface GpuWatch {
+  /** What is known of the GPUs; nothing is asked before a worker was seen on one. Never blocks, never throws. */
+  look(pools: readonly PoolSeen[]): {
+    gpus: Reading<readonly GpuSeen[]>
+    host: Reading<HostSeen>
+    notes: Note[]
+  }
+  close(): void
+}
+
+export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
+  const { policy, clock, finders, host } = options
+  let used = false
+  return {
+    look(pools) {
+      used ||= usesGpu(pools)
+      if (!used) return { gpus: unused, host: unused, notes: [] }
+      const nowMs = clock.now()
+      const told: Found[] = []
+      for (const finder of finders) {
+        told.push(notOthers(finder.look(), policy.count))
+        if (told.at(-1)?.gpus) break
+      }
+      if (!told.at(-1)?.gpus) told.push(gpusOfTorchServe(pools, nowMs))
+      const notes = told
+        .flatMap(({ faults }) => faults)
+        .map(({ code, message }) => ({ code, message }))
+      const gpus = told.at(-1)?.gpus ?? configured(policy, nowMs)
+      if (gpus === undefined) {
+        const why = told.flatMap(one => one.why ?? []).join('; ')
+        return { gpus: { state: 'absent', why }, host: host.look(), notes }
+      }
+      const value = gpus.map(gpu => limited(gpu, policy))
+      const atMs = Math.min(nowMs, ...value.map(gpu => gpu.atMs))
+      return { gpus: { state: 'fresh', value, atMs }, host: host.look(), notes }
+    },
+    close() {
+      for (const finder of finders) finder.close()
+    },
+  }
+}
+
+const unused = { state: 'absent', why: 'no model runs on a GPU' } as const
+
+function usesGpu(pools: readonly PoolSeen[]): boolean {
+  return pools.some(
+    ({ description }) =>
+      description.state !== 'absent' && description.value.workers.some(worker => worker.gpu),
+  )
+}
+
+/** On a machine where all GPUs are visible to everybody, those of others are not ours to count on. */
+function notOthers(found: Found, count: number | undefined): Found {
+  const seen = found.gpus?.length ?? 0
+  if (count === undefined || seen <= count) return found
+  const detail = `${seen} GPUs are visible, and TorchServe’s container has ${count}`
+  const fault = new StokerError('GPU_NOT_OURS', detail)
+  return { gpus: undefined, why: fault.message, faults: [...found.faults, fault] }
+}
+
+/** What the settings alone tell. */
+function configured({ count = 1, memory }: GpuPolicy, nowMs: number): GpuSeen[] | undefined {
+  if (memory === undefined) return undefined
+  return Array.from({ length: count }, (_, ordinal) => ({
+    id: `gpu${ordinal}`,
+    ordinal,
+    product: undefined,
+    mig: undefined,
+    totalBytes: memory,
+    usedBytes: undefined,
+    freeBytes: undefined,
+    activity: undefined,
+    sharing: undefined,
+    source: 'configuration',
+    atMs: nowMs,
+  }))
+}
+
+/** The settings over what was seen: no more memory than they allow, and who shares it. */
+function limited(gpu: GpuSeen, policy: GpuPolicy): GpuSeen {
+  const sharing = policy.sharing === 'auto' ? gpu.sharing : policy.sharing
+  if (policy.memory === undefined) return { ...gpu, sharing }
+  const totalBytes = Math.min(policy.memory, gpu.totalBytes ?? Infinity)
+  const left = gpu.usedBytes === undefined ? undefined : Math.max(0, totalBytes - gpu.usedBytes)
+  const freeBytes = left === undefined ? undefined : Math.min(left, gpu.freeBytes ?? Infinity)
+  return { ...gpu, sharing, totalBytes, freeBytes }
+}

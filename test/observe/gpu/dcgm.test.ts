@@ -1,0 +1,241 @@
+/** Goal: of a node-wide page only what is this pod's, and no sentinel taken for a number. Method: a real HTTP server. */
+import { createServer } from 'node:http'
+import t, { type Test } from 'tap'
+import { createDcgm } from '../../../src/clients/dcgm.ts'
+import type { Observation } from '../../../src/model.ts'
+import { dcgmFinder } from '../../../src/observe/gpu/dcgm.ts'
+import { MIB, movable, onGpu, watching } from './rig.ts'
+
+const own = { container: 'torchserve', namespace: 'models', pod: 'serve-7d9f' }
+const other = { container: 'train', namespace: 'models', pod: 'train-0' }
+const card = {
+  gpu: '0',
+  UUID: 'GPU-1',
+  device: 'nvidia0',
+  modelName: 'NVIDIA A100',
+  Hostname: 'n1',
+}
+const slice = { ...card, GPU_I_PROFILE: '1g.10gb', GPU_I_ID: '9' }
+
+const line = (name: string, labels: Record<string, string>, value: number | string) =>
+  `DCGM_FI_${name}{${Object.entries(labels)
+    .map(([key, text]) => `${key}="${text}"`)
+    .join(',')}} ${value}`
+const memory = (
+  labels: Record<string, string>,
+  used: number | string,
+  free: number | string,
+  reserved = 0,
+) => [
+  line('DEV_FB_USED', labels, used),
+  line('DEV_FB_FREE', labels, free),
+  line('DEV_FB_RESERVED', labels, reserved),
+]
+
+async function dcgm(
+  t: Test,
+  lines: readonly string[],
+  settings: Parameters<typeof watching>[3] = {},
+) {
+  const served = { lines, status: 200 }
+  const server = createServer((_, reply) => {
+    reply.writeHead(served.status, { 'content-type': 'text/plain' })
+    reply.end(`# HELP DCGM_FI_DEV_FB_USED x\n${served.lines.join('\n')}\n`)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : 0
+  const { clock, time } = movable()
+  const client = createDcgm({ base: new URL(`http://127.0.0.1:${port}`), caFile: undefined, clock })
+  return { ...(await watching(t, [dcgmFinder(client, own, clock)], clock, settings)), served, time }
+}
+
+const labels = (instance = '', profile = '') =>
+  `{gpu="GPU-1",gpu_instance="${instance}",profile="${profile}",source="dcgm"}`
+
+t.test('a whole GPU of this pod, beside those of others', async t => {
+  const { metrics, settle } = await dcgm(t, [
+    ...memory({ ...card, ...own }, 1_868, 79_183, 869),
+    line('DEV_GPU_UTIL', { ...card, ...own }, 37),
+    ...memory({ ...card, UUID: 'GPU-2', gpu: '1', ...other }, 70_000, 10_000),
+    ...memory({ ...card, UUID: 'GPU-3', gpu: '2', container: '', namespace: '', pod: '' }, 1, 2),
+    ...memory({ ...card, UUID: 'GPU-4', gpu: '3', ...own, container: 'sidecar' }, 1, 2),
+    ...memory({ ...card, UUID: 'GPU-5', gpu: '4', ...own, namespace: 'elsewhere' }, 1, 2),
+  ])
+  await settle()
+  t.same(await metrics(), [
+    'stoker_gpu_info{gpu="GPU-1",gpu_instance="",profile="",source="dcgm",product="NVIDIA A100",sharing=""} 1',
+    `stoker_gpu_memory_total_bytes${labels()} ${81_920 * MIB}`,
+    `stoker_gpu_memory_used_bytes${labels()} ${1_868 * MIB}`,
+    `stoker_gpu_memory_free_bytes${labels()} ${79_183 * MIB}`,
+    `stoker_gpu_activity_ratio${labels()} 0.37`,
+  ])
+})
+
+t.test('on MIG the slice counts, not its parent, and GPU_UTIL 0 is no activity', async t => {
+  const lines = [
+    ...memory({ ...card, ...own }, 11_125, 70_000),
+    line('DEV_GPU_UTIL', { ...card, ...own }, 0),
+    ...memory({ ...slice, ...own }, 17, 9_967),
+    line('DEV_GPU_UTIL', { ...slice, ...own }, 0),
+    ...memory({ ...slice, GPU_I_ID: '1', GPU_I_PROFILE: '3g.40gb', ...other }, 11_091, 29_357),
+  ]
+  const { metrics, settle, served, time } = await dcgm(t, lines)
+  await settle()
+  const page = await metrics()
+  t.ok(page.includes(`stoker_gpu_memory_used_bytes${labels('9', '1g.10gb')} ${17 * MIB}`))
+  t.ok(page.includes(`stoker_gpu_memory_total_bytes${labels('9', '1g.10gb')} ${9_984 * MIB}`))
+  t.equal(page.filter(one => one.includes('memory_used')).length, 1)
+  t.notOk(page.some(one => one.includes('activity')))
+  t.match(page[0], 'sharing=""', 'another slice of the same GPU is no stranger')
+
+  served.lines = [...lines, line('PROF_GR_ENGINE_ACTIVE', { ...slice, ...own }, 0.9957)]
+  time.aheadMs += 6_000
+  for (let tries = 0; tries < 20; tries++)
+    await settle().then(() => new Promise(r => setTimeout(r, 10)))
+  t.ok((await metrics()).includes(`stoker_gpu_activity_ratio${labels('9', '1g.10gb')} 0.9957`))
+})
+
+for (const blank of [
+  '9223372036854775794',
+  '9.223372036854775807e+18',
+  '2147483632',
+  '140737488355328',
+  'NaN',
+  '-1',
+]) {
+  t.test(`${blank} is nothing`, async t => {
+    const { metrics, settle } = await dcgm(t, [
+      line('DEV_FB_USED', { ...card, ...own }, blank),
+      line('DEV_FB_FREE', { ...card, ...own }, 79_183),
+      line('DEV_GPU_UTIL', { ...card, ...own }, blank),
+    ])
+    await settle()
+    const page = await metrics()
+    t.notOk(page.some(one => /memory_used|memory_total|activity/.test(one)))
+    t.ok(page.includes(`stoker_gpu_memory_free_bytes${labels()} ${79_183 * MIB}`))
+  })
+}
+
+t.test('labels under their other names', async t => {
+  const renames: Record<string, string>[] = [
+    { UUID: 'gpu_uuid', modelName: 'model_name', Hostname: 'hostname' },
+    { pod: 'exported_pod', namespace: 'exported_namespace', container: 'exported_container' },
+    { pod: 'pod_name', namespace: 'pod_namespace', container: 'container_name' },
+  ]
+  for (const names of renames) {
+    const renamed = Object.fromEntries(
+      Object.entries({ ...slice, ...own }).map(([key, value]) => [names[key] ?? key, value]),
+    )
+    // A scrape config's own labels stand beside those that it renamed.
+    const clash =
+      names['pod'] === 'exported_pod' ? { pod: 'dcgm-exporter-x', namespace: 'gpu' } : {}
+    const { metrics, settle } = await dcgm(t, memory({ ...clash, ...renamed }, 17, 9_967))
+    await settle()
+    t.ok(
+      (await metrics()).includes(
+        `stoker_gpu_memory_used_bytes${labels('9', '1g.10gb')} ${17 * MIB}`,
+      ),
+    )
+  }
+})
+
+t.test('strangers on the same GPU show that it is time-sliced', async t => {
+  const { metrics, settle } = await dcgm(t, [
+    ...memory({ ...card, ...own }, 1_868, 70_000),
+    ...memory({ ...card, ...other }, 1_868, 70_000),
+  ])
+  await settle()
+  t.match((await metrics())[0], 'sharing="time-slicing"')
+})
+
+t.test('with virtual GPUs the memory is the device’s, whatever the pod’s own row says', async t => {
+  const device = { ...card, container: '', namespace: '', pod: '' }
+  const { metrics, settle } = await dcgm(t, [
+    ...memory(device, 30_000, 50_000),
+    line('DEV_FB_USED', { ...card, ...own }, 0),
+  ])
+  await settle()
+  const page = await metrics()
+  t.ok(page.includes(`stoker_gpu_memory_used_bytes${labels()} ${30_000 * MIB}`))
+  t.match(page[0], 'sharing="time-slicing"')
+})
+
+t.test('without rows of this pod nothing is known, and the note says so', async t => {
+  const { metrics, settle } = await dcgm(t, memory({ ...card, ...other }, 0, 80_000))
+  await settle()
+  t.same(await metrics(), ['stoker_notes{code="DCGM_NO_ROWS"} 1'])
+})
+
+t.test('an exporter that fails, and one that shows the same for ever', async t => {
+  const { look, served, settle, time } = await dcgm(t, memory({ ...card, ...own }, 1, 79_000))
+  const after = async (ms: number) => {
+    time.aheadMs += ms
+    for (let tries = 0; tries < 10; tries++) {
+      look()
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    return look()
+  }
+  t.match(await settle(), { gpus: { state: 'fresh' } })
+  t.match(await after(40_000), { gpus: { state: 'fresh' } }, 'two collections apart at most')
+  t.match(await after(30_000), { gpus: { state: 'absent' }, notes: [{ code: 'DCGM_STALE' }] })
+  served.lines = memory({ ...card, ...own }, 2, 78_999)
+  t.match(await after(10_000), { gpus: { state: 'fresh', value: [{ usedBytes: 2 * MIB }] } })
+  served.status = 503
+  t.match(await after(10_000), { gpus: { state: 'absent' }, notes: [{ code: 'DCGM_UNREADABLE' }] })
+})
+
+t.test('what the settings say', async t => {
+  const rows = memory({ ...card, ...own }, 10_000, 71_000, 920)
+  const limited = await dcgm(t, rows, { memory: 40_960 * MIB, sharing: 'none' })
+  t.match(limited.look(), { gpus: { value: [{ source: 'configuration' }] } }, 'until it answers')
+  for (let tries = 0; tries < 100 && sourceOf(limited.look()) !== 'dcgm'; tries++) {
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+  t.match(limited.look(), {
+    gpus: {
+      value: [
+        {
+          totalBytes: 40_960 * MIB,
+          usedBytes: 10_000 * MIB,
+          freeBytes: 30_960 * MIB,
+          sharing: 'none',
+        },
+      ],
+    },
+  })
+  const two = [...rows, ...memory({ ...card, UUID: 'GPU-2', gpu: '1', ...own }, 0, 1)]
+  const counted = await dcgm(t, two, { count: 1 })
+  t.match(await counted.settle(), { gpus: { state: 'absent' }, notes: [{ code: 'GPU_NOT_OURS' }] })
+})
+
+function sourceOf({ gpus }: Pick<Observation, 'gpus'>) {
+  return gpus.state === 'fresh' ? gpus.value[0]?.source : undefined
+}
+
+t.test('TorchServe’s own values come last: used, and the total only from the settings', async t => {
+  const pool = onGpu({ gpuUse: { gpuId: 0, usedBytes: 678 * MIB, activity: 0.5 } })
+  const alone = await watching(t, [])
+  t.match(alone.look([pool]).gpus, {
+    value: [{ id: 'gpu0', usedBytes: 678 * MIB, totalBytes: undefined, source: 'torchserve' }],
+  })
+  const told = await watching(t, [], undefined, { memory: 9_984 * MIB })
+  t.match(told.look([pool]).gpus, { value: [{ freeBytes: 9_306 * MIB, totalBytes: 9_984 * MIB }] })
+  t.match(told.look([onGpu()]).gpus, {
+    value: [{ source: 'configuration', totalBytes: 9_984 * MIB, usedBytes: undefined }],
+  })
+  t.match(alone.look([onGpu()]).gpus, { state: 'absent', why: /tells nothing/ })
+})
+
+t.test('as long as no worker was on a GPU nobody is asked', async t => {
+  let asked = 0
+  const finder = { look: () => (asked++, { gpus: [], faults: [] }), close: () => {} }
+  const { look } = await watching(t, [finder])
+  t.match(look([]).gpus, { state: 'absent', why: 'no model runs on a GPU' })
+  t.equal(asked, 0)
+  look([onGpu()])
+  look([])
+  t.equal(asked, 2, 'once one was seen, also while there is none')
+})
