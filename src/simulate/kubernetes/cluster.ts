@@ -62,7 +62,7 @@ export interface PodShape {
   report?: 'silent' | 'absent'
 }
 
-export const NODE = 'node1'
+const NODE = 'node1'
 
 export class Cluster {
   readonly api: ApiServer
