@@ -60,7 +60,7 @@ t.test('what is no list of models is not taken for an empty one', async t => {
 t.test('a management URL with the wrong port says so', async t => {
   const server = await listen(t, (_, response) => send(response, 404, unknownPath))
   const torchserve = client(t, server.url)
-  const wrong = { code: 'TORCHSERVE_NOT_TORCHSERVE', message: /management is 8081/ }
+  const wrong = { code: 'TORCHSERVE_NOT_TORCHSERVE', message: /STOKER_MANAGEMENT_URL is 8081/ }
   await t.rejects(torchserve.listModels(), wrong)
   await t.rejects(torchserve.metrics([]), wrong)
   await t.rejects(torchserve.describe('m'), wrong)
