@@ -42,7 +42,7 @@ const root = new URL('..', import.meta.url)
 const usage = `Usage: stoker <command>
 
   agent    scale the workers of the TorchServe beside it; configured by the variables below
-  demo     the agent with an emulated TorchServe under load, in the browser
+  demo     the agent with an emulated TorchServe and cluster under load, in the browser
              --torchserve URL   a real TorchServe’s management address instead; metrics one port above, inference one below
              --gpu a100|mig     the first model runs on an emulated GPU, or on a MIG slice of one
              --port N           port of the page (9790)
@@ -86,6 +86,8 @@ interface Host {
   cgroup: TorchServeCgroup
   /** Where programs are. */
   path: string | undefined
+  /** The address at which people find what the agent serves at this one. */
+  shownAt(url: string): Promise<string>
 }
 
 /** The sources that tell of GPUs, in order of trust. */
@@ -147,7 +149,7 @@ async function agent(
     version: version(),
     logger: { error: (fields, text) => write({ level: 'warn', text, fields: { ...fields } }) },
   })
-  const url = await shown.listen()
+  const url = await host.shownAt(await shown.listen())
   write({
     level: 'info',
     text: `Tending ${torchserve.url}${config.mode === 'advise' ? ' (advising only)' : ''}; watch at ${url}`,
@@ -206,7 +208,11 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
       ...(emulated?.env ?? besides(torchserve)),
       ...(port ? { STOKER_LISTEN_PORT: port } : {}),
     })
-    await agent(config, emulated?.host ?? linux(), toTerminal, signal)
+    if (!emulated) return await agent(config, linux(), toTerminal, signal)
+    const { listenHost: host, listenPort } = config
+    const shownAt = (url: string) => emulated.show(url, { host, port: listenPort })
+    const behind = { ...config, listenHost: '127.0.0.1', listenPort: 0 }
+    await agent(behind, { ...emulated.host, shownAt }, toTerminal, signal)
   } finally {
     await emulated?.close()
   }
@@ -236,6 +242,7 @@ function linux(): Host {
     openGuard: guardProcess,
     cgroup: linuxCgroup(),
     path: process.env.PATH,
+    shownAt: url => Promise.resolve(url),
   }
 }
 

@@ -1,8 +1,10 @@
-/** The demo's world: an emulated TorchServe with two models, and users whose numbers rise, step, burst and go. */
+/** The demo's world: a pod with an emulated TorchServe of two models, and users whose numbers rise, step, burst and go. */
 import type { OpenGuard } from '../actuate/stopping.ts'
 import type { TorchServeCgroup } from '../clients/cgroup.ts'
 import type { Processes } from '../clients/processes.ts'
 import type { Clock } from '../clock.ts'
+import { startFront, type Front } from './demo/front.ts'
+import { startPod } from './demo/pod.ts'
 import { startGpu, type GpuKind } from './gpu.ts'
 import { openLoop, phases, type Rate } from './load.ts'
 import { startTorchServe } from './torchserve.ts'
@@ -12,6 +14,7 @@ const SEED = 7
 const second = 1_000
 /** As measured for RoBERTa on an A100. */
 const GPU_WORKER_BYTES = 1_868 * 1_048_576
+const WORKER_BYTES = 300 * 2 ** 20
 
 /** Busy from the start: a calm, a ramp, a step of five times, bursts, and a calm in which workers may go. */
 const busy: Rate = phases(
@@ -53,6 +56,8 @@ export interface Demo {
     cgroup: TorchServeCgroup
     path: string | undefined
   }
+  /** Serves the agent’s page at another address, with the demo’s switch; resolves with that one. */
+  show(agentUrl: string, listen: { host: string; port: number }): Promise<string>
   close(): Promise<void>
 }
 
@@ -69,18 +74,26 @@ export async function startDemo(options: {
     seed: SEED,
     devices: { tokenizer: { kind: 'lock' }, gpu: { kind: 'gpu', saturation: 8 } },
     models: [
-      { name: 'resnet', serviceMs: jittered(100, 0.2), loadMs: 2_000, workers: 1, ...onGpu },
+      {
+        name: 'resnet',
+        serviceMs: jittered(100, 0.2),
+        loadMs: 2_000,
+        bytes: WORKER_BYTES,
+        ...onGpu,
+      },
       {
         name: 'tokens',
         serviceMs: jittered(50, 0.1),
         loadMs: 1_000,
-        workers: 1,
+        bytes: WORKER_BYTES,
         device: 'tokenizer',
       },
     ],
   })
   const loaded = { name: 'resnet', bytes: GPU_WORKER_BYTES, device: 'gpu' }
   const gpu = kind && startGpu({ core: emulation.core, kind, model: loaded }, clock)
+  const pod = await startPod(clock, () => emulation.core.workerBytes)
+  let front: Front | undefined
   const users = new AbortController()
   const load = (model: string, rate: Rate, seed: number) =>
     openLoop({
@@ -93,6 +106,7 @@ export async function startDemo(options: {
   const loads = [load('resnet', busy, SEED), load('tokens', locked, SEED + 1)]
   return {
     env: {
+      ...pod.env,
       STOKER_MANAGEMENT_URL: emulation.managementUrl,
       STOKER_METRICS_URL: emulation.metricsUrl,
       STOKER_INFERENCE_URL: emulation.inferenceUrl,
@@ -101,16 +115,22 @@ export async function startDemo(options: {
     },
     host: {
       processes: emulation.processes,
-      cgroup: { memory: () => ({ why: 'the demo has no container' }) },
+      cgroup: pod.cgroup,
       // The emulated workers die with the agent.
       openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),
       path: gpu?.folder,
     },
+    async show(agentUrl, listen) {
+      front = await startFront(agentUrl, pod, listen)
+      return front.url
+    },
     async close() {
       users.abort()
       await Promise.all(loads)
+      await front?.close()
       await emulation.close()
       gpu?.close()
+      await pod.close()
     },
   }
 }

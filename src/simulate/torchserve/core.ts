@@ -209,6 +209,11 @@ export class TorchServeCore implements Server {
     return String(this.#nextWorkerId++)
   }
 
+  /** Resident bytes of all worker processes. */
+  get workerBytes(): number {
+    return this.#machine.bytes
+  }
+
   spawn(bytes: number, onExit: () => void): Process {
     return this.#machine.spawn(bytes, onExit)
   }

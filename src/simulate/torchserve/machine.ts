@@ -62,8 +62,8 @@ export class Machine implements Processes {
   }
 
   use(pid: number): ProcessUse | undefined {
-    const bytes = this.bytesOf(pid)
-    return bytes === undefined ? undefined : { bytes, cpuMs: 0 }
+    const process = this.#processes.get(pid)
+    return process && { bytes: process.bytes, cpuMs: process.cpuMs }
   }
 
   isWorker(pid: number): boolean {

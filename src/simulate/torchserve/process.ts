@@ -9,6 +9,8 @@ export class Process {
   readonly pid: number
   readonly bytes: number
   exitCode: number | undefined
+  /** Processor time of what it has finished. */
+  cpuMs = 0
   #task: Task | undefined
   #stopped = false
   readonly #onExit: (process: Process) => void
@@ -25,6 +27,7 @@ export class Process {
     this.#task = task
     await task.done
     this.#task = undefined
+    this.cpuMs += workMs
   }
 
   look(): Doing {
