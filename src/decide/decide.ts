@@ -98,14 +98,18 @@ function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
   const { id, workers } = pool.description.value
   const policy = policies.pool(id.model)
   const isScaled = refusalOf({ policy, description: pool.description.value, memory }) === undefined
+  const cost = costOf(memory.cost, policy)
+  const held = workers.map(({ use }) => use?.bytes ?? cost)
   const ordered = memory.change?.action.kind === 'grow' ? memory.change.action.to : 0
   return [
     {
       key: pool.key,
-      cost: costOf(memory.cost, policy),
+      cost,
       workers: Math.max(workers.length, ordered),
       kept: isScaled ? policy.minWorkers : workers.length,
-      used: workers.reduce((sum, { use }) => sum + (use?.bytes ?? 0), 0),
+      used: held.includes(undefined)
+        ? undefined
+        : held.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0),
     },
   ]
 }

@@ -40,8 +40,8 @@ export const newPod: PodMemory = {
 
 /** What is listed of one pool, for the accounts. */
 export interface PoolUse extends Account {
-  /** Bytes that its workers hold now, as far as they can be seen. */
-  used: number
+  /** Bytes that its workers hold now: what one needs for those not seen yet; undefined while that is not known either. */
+  used: number | undefined
 }
 
 /** Takes in what was seen of the pod since the last tick. */
@@ -55,7 +55,8 @@ export function takeInPod(
   const resize = find(settled, pod, nowMs)
   const memory = learnMargin({ ...before, resize }, pod, nowMs)
   if (pod.memory.state === 'fresh') {
-    const used = pools.reduce((sum, pool) => sum + pool.used, 0)
+    if (pools.some(pool => pool.used === undefined)) return memory
+    const used = pools.reduce((sum, pool) => sum + (pool.used ?? 0), 0)
     const base = Math.max(0, pod.memory.value.workingBytes - used)
     return { ...memory, base: addToWindow(memory.base, nowMs, base, BASE_WINDOW_MS) }
   }

@@ -16,19 +16,31 @@ const chart = (file: string) => new URL(import.meta.resolve(`uplot/dist/${file}`
 
 const files = [
   { path: '/', type: 'text/html; charset=utf-8', file: own('index.html') },
-  ...['page', 'pool', 'gpus', 'log'].map(name => ({
+  ...['page', 'pool', 'gpus', 'memory', 'log'].map(name => ({
     path: `/${name}.css`,
     type: style,
     file: own(`${name}.css`),
   })),
   { path: '/icon.svg', type: 'image/svg+xml', file: own('icon.svg') },
-  ...['page', 'overview', 'card', 'charts', 'plot', 'workers', 'gpus', 'log', 'words', 'dom'].map(
-    name => ({
-      path: `/${name}.js`,
-      type: script,
-      file: own(`${name}.js`),
-    }),
-  ),
+  ...[
+    'page',
+    'overview',
+    'memory',
+    'card',
+    'charts',
+    'pool-charts',
+    'plot',
+    'rows',
+    'workers',
+    'gpus',
+    'log',
+    'words',
+    'dom',
+  ].map(name => ({
+    path: `/${name}.js`,
+    type: script,
+    file: own(`${name}.js`),
+  })),
   { path: '/uplot.js', type: script, file: chart('uPlot.iife.min.js') },
   { path: '/uplot.css', type: style, file: chart('uPlot.min.css') },
 ]

@@ -321,6 +321,21 @@ t.test('what a worker needs is learned, and declared until then', t => {
   t.end()
 })
 
+t.test('a worker whose process is not seen yet is not taken for a part of TorchServe', t => {
+  const { world } = setUp({ requestMib: need(1) })
+  world.usesVisible = false
+  world.rate = 5
+  world.run(2)
+  t.equal(world.lastResize.inputs.base, null)
+  world.usesVisible = true
+  world.run(2)
+  t.equal(world.lastResize.inputs.base, 300 * MIB)
+  world.usesVisible = false
+  world.run(2)
+  t.equal(world.lastResize.inputs.base, 300 * MIB)
+  t.end()
+})
+
 t.test('a process killed for want of memory teaches a larger margin', t => {
   const { world, container } = setUp({ requestMib: need(2) })
   world.rate = 5

@@ -3,13 +3,12 @@
 
 import { createCharts } from './charts.js'
 import { copy, describe, find, say } from './dom.js'
+import { poolCharts } from './pool-charts.js'
+import { extend } from './rows.js'
 import { drawWorkers, tallyWorkers } from './workers.js'
-import { duration, bytes, number } from './words.js'
+import { bytes, duration, number } from './words.js'
 
 /** @import { Point, PoolState } from '../history.ts' */
-
-const POINTS_MAX = 900
-const GAP_TICKS = 5
 
 /**
  * @typedef {object} Card
@@ -21,7 +20,7 @@ const GAP_TICKS = 5
 /** @param {string} id of the pool @returns {Card} */
 export function createCard(id) {
   const element = copy('pool')
-  const charts = createCharts(find(element, '.charts'), id)
+  const charts = createCharts(find(element, '.charts'), poolCharts, id)
   /** @type {Point[]} */
   let points = []
   return {
@@ -91,25 +90,15 @@ function numbersOf({ arrivalsPerSecond, waiting, inputs }) {
           ['GPU has room for', inputs.gpu.fits === null ? 'not known' : number(inputs.gpu.fits)],
         ])
       : []),
+    ...memoryNumbers(inputs),
   ]
 }
 
-/**
- * @param {readonly Point[]} points @param {readonly Point[]} more @param {number} tickMs
- * @returns {Point[]}
- */
-function extend(points, more, tickMs) {
-  const all = [...points]
-  for (const point of more) {
-    const [atMs] = point
-    const lastMs = all.at(-1)?.[0]
-    if (lastMs !== undefined && atMs <= lastMs) continue
-    // A line across minutes nobody saw would be invented.
-    if (lastMs !== undefined && atMs - lastMs > GAP_TICKS * tickMs) all.push(nothingAt(lastMs + 1))
-    all.push(point)
-  }
-  return all.slice(-POINTS_MAX)
+/** @param {PoolState['inputs']} inputs @returns {[string, string][]} */
+function memoryNumbers({ memoryMost, workerBytes }) {
+  /** @type {[string, string][]} */
+  const rows = []
+  if (workerBytes !== null) rows.push(['One worker', bytes(workerBytes)])
+  if (memoryMost !== null) rows.push(['Memory holds', number(memoryMost)])
+  return rows
 }
-
-/** @param {number} atMs @returns {Point} */
-const nothingAt = atMs => [atMs, null, null, null, null, null, null, null, null]

@@ -1,17 +1,17 @@
 // @ts-check
-/** The three charts of a pool over the last quarter of an hour. */
+/** Charts of the last quarter of an hour. */
 
 import { copy, find, make, say } from './dom.js'
 import { HEIGHT, onRecolour, optionsOf } from './plot.js'
-import { clockTime, duration, number } from './words.js'
+import { clockTime, duration } from './words.js'
 
 /**
- * @import { Point } from '../history.ts'
+ * @typedef {readonly [atMs: number, ...values: (number | null)[]]} Row what was at one tick
  *
  * @typedef {object} Line
  * @property {string} name
  * @property {string} colour its name in page.css
- * @property {number} column of a Point
+ * @property {number} column of a Row
  * @property {(value: number | null) => string} show
  * @property {'left' | 'right'} [scale]
  * @property {number[]} [dash]
@@ -22,61 +22,22 @@ import { clockTime, duration, number } from './words.js'
  * @typedef {object} Chart
  * @property {string} title
  * @property {Line[]} lines the last is drawn on top
- * @property {boolean} [stepped] whole numbers that change at once
+ * @property {boolean} [stepped] it changes at once
+ * @property {number[]} [steps] of the left axis
+ * @property {(rows: readonly Row[]) => number} [top] of the left axis; a little above all lines
  * @property {(value: number) => string} left how the left axis is labelled
  * @property {(value: number) => string} [right]
  */
 
-/** @param {number | null} value */
-const perSecond = value => number(value, '/s')
-/** @param {number | null} value */
-const plain = value => number(value)
-
-/** @type {Chart[]} */
-const charts = [
-  {
-    title: 'Load',
-    left: plain,
-    right: plain,
-    lines: [
-      { name: 'Arrivals', colour: 'arrivals', column: 1, show: perSecond, fill: true },
-      { name: 'Waiting', colour: 'waiting', column: 2, show: plain, scale: 'right', thin: true },
-    ],
-  },
-  {
-    title: 'Workers',
-    stepped: true,
-    left: plain,
-    lines: [
-      { name: 'Ready', colour: 'ready', column: 3, show: plain, fill: true },
-      {
-        name: 'Loading',
-        colour: 'loading',
-        column: 4,
-        show: plain,
-        dash: [6, 3],
-        quietAtZero: true,
-      },
-      { name: 'Dead', colour: 'dead', column: 5, show: plain, quietAtZero: true },
-      { name: 'Wanted', colour: 'wanted', column: 6, show: plain, dash: [2, 3], thin: true },
-      { name: 'Limit', colour: 'limit', column: 7, show: plain, dash: [10, 5], thin: true },
-    ],
-  },
-  {
-    title: 'Service time',
-    left: duration,
-    lines: [{ name: 'One request', colour: 'service', column: 8, show: duration, fill: true }],
-  },
-]
-
 /**
  * @param {HTMLElement} container
+ * @param {readonly Chart[]} charts
  * @param {string} id charts of the same id share their cursor
- * @returns {{ draw(points: readonly Point[]): void, remove(): void }}
+ * @returns {{ draw(rows: readonly Row[]): void, remove(): void }}
  */
-export function createCharts(container, id) {
+export function createCharts(container, charts, id) {
   const drawn = charts.map(chart => createChart(container, chart, id))
-  /** @type {readonly Point[]} */
+  /** @type {readonly Row[]} */
   let latest = []
   let visible = true
   const draw = () => {
@@ -90,8 +51,8 @@ export function createCharts(container, id) {
   sight.observe(container)
   const forget = onRecolour(() => drawn.forEach(one => one.redraw()))
   return {
-    draw(points) {
-      latest = points
+    draw(rows) {
+      latest = rows
       draw()
     },
     remove() {
@@ -108,41 +69,40 @@ function createChart(container, chart, id) {
   const caption = find(figure, 'figcaption')
   const values = chart.lines.map(line => legendItem(find(figure, '.legend'), line))
   const box = find(figure, '.plot')
-  /** @type {readonly Point[]} */
-  let points = []
-  let top = 2
+  /** @type {readonly Row[]} */
+  let rows = []
+  let top = 1
   const plot = new uPlot(
-    optionsOf(chart, id, () => top, sayValues),
+    optionsOf(chart, id, chart.top && (() => top), sayValues),
     emptyData(chart),
     box,
   )
 
   function sayValues() {
-    const pointed = points[plot?.cursor.idx ?? -1]
-    const at = pointed ?? points.at(-1)
+    const pointed = rows[plot?.cursor.idx ?? -1]
+    const at = pointed ?? rows.at(-1)
     say(caption, pointed ? `${chart.title} at ${clockTime(pointed[0])}` : chart.title)
     chart.lines.forEach((line, index) => {
       const value = values[index]
       if (value) say(value, line.show(at?.[line.column] ?? null))
       const item = value?.parentElement
-      if (item)
-        item.hidden = line.quietAtZero === true && points.every(point => !point[line.column])
+      if (item) item.hidden = line.quietAtZero === true && rows.every(row => !row[line.column])
     })
   }
 
   const resize = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: HEIGHT }))
   resize.observe(box)
   return {
-    /** @param {readonly Point[]} latest */
+    /** @param {readonly Row[]} latest */
     draw(latest) {
-      points = latest
-      top = topOf(points)
+      rows = latest
+      top = chart.top?.(rows) ?? top
       plot.setData([
-        points.map(([atMs]) => atMs / 1_000),
-        ...chart.lines.map(line => columnOf(points, line)),
+        rows.map(([atMs]) => atMs / 1_000),
+        ...chart.lines.map(line => columnOf(rows, line)),
       ])
       sayValues()
-      box.setAttribute('aria-label', spoken(chart, points))
+      box.setAttribute('aria-label', spoken(chart, rows))
     },
     redraw: () => plot.redraw(false, true),
     remove() {
@@ -165,33 +125,19 @@ function legendItem(legend, line) {
   return value
 }
 
-/** @param {readonly Point[]} points @param {Line} line */
-function columnOf(points, { column, quietAtZero }) {
-  const values = points.map(point => point[column] ?? null)
+/** @param {readonly Row[]} rows @param {Line} line */
+function columnOf(rows, { column, quietAtZero }) {
+  const values = rows.map(row => row[column] ?? null)
   if (!quietAtZero) return values
   return values.map((value, index) =>
     value === 0 && !values[index - 1] && !values[index + 1] ? null : value,
   )
 }
 
-/**
- * The top of the worker axis: room for the workers, and for the limit where it does not dwarf them.
- * @param {readonly Point[]} points
- */
-function topOf(points) {
-  const most = points.reduce(
-    (top, [, , , ready, loading, dead, wanted]) =>
-      Math.max(top, ready ?? 0, loading ?? 0, dead ?? 0, wanted ?? 0),
-    1,
-  )
-  const usable = points.at(-1)?.[7] ?? 0
-  return (usable <= 2 * most + 2 ? Math.max(most, usable) : most) + 0.6
-}
-
-/** @param {Chart} chart @param {readonly Point[]} points */
-function spoken(chart, points) {
-  const last = points.at(-1)
-  const span = duration((last?.[0] ?? 0) - (points[0]?.[0] ?? 0))
+/** @param {Chart} chart @param {readonly Row[]} rows */
+function spoken(chart, rows) {
+  const last = rows.at(-1)
+  const span = duration((last?.[0] ?? 0) - (rows[0]?.[0] ?? 0))
   const now = chart.lines.map(
     ({ name, column, show }) => `${name.toLowerCase()} ${show(last?.[column] ?? null)}`,
   )

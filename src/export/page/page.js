@@ -5,10 +5,11 @@ import { drawBanners, drawEmpty, drawStatus, drawTitle } from './overview.js'
 import { createCard } from './card.js'
 import { find, say } from './dom.js'
 import { drawGpus } from './gpus.js'
-import { createDecisionLog } from './log.js'
+import { createDecisionLog, decisionEntry } from './log.js'
+import { createMemoryCard, resizeEntry } from './memory.js'
 
 /**
- * @import { PoolState, State } from '../history.ts'
+ * @import { State } from '../history.ts'
  * @import { Card } from './card.js'
  */
 
@@ -17,6 +18,7 @@ const TIMEOUT_MS = 5_000
 const RESTART_NOTICE_MS = 30_000
 
 const log = createDecisionLog(find(document, '#log'))
+const memoryCard = createMemoryCard()
 /** @type {Map<string, Card>} */
 const cards = new Map()
 /** @type {Map<string, string>} */
@@ -73,11 +75,15 @@ function draw(state) {
   // An agent that has just restarted knows no pools for a moment; the charts outlive that.
   if (state.tickAtMs === null && cards.size > 0) return
   drawEmpty(state)
+  memoryCard.update(state.memory, state.agent.tickMs)
   drawCards(state)
   drawGpus(state)
-  log.update(state.decisions, state.nowMs)
+  log.update(
+    [...state.decisions.map(decisionEntry), ...state.resizes.map(resizeEntry)],
+    state.nowMs,
+  )
   drawTitle(state)
-  announce(state.pools)
+  announce(state)
 }
 
 /** @param {State} state */
@@ -102,11 +108,12 @@ function drawCards({ pools, poolsLeftOut, agent }) {
 
 /**
  * Reads out a sentence when its reason is new; its numbers change every second, and nobody wants those read out.
- * @param {readonly PoolState[]} pools
+ * @param {State} state
  */
-function announce(pools) {
-  const news = pools.filter(({ id, reason }) => announced.get(id) !== reason)
+function announce({ pools, memory }) {
+  const all = memory ? [{ id: '', key: 'memory', ...memory }, ...pools] : pools
+  const news = all.filter(({ id, reason }) => announced.get(id) !== reason)
   if (news.length === 0) return
   for (const { id, reason } of news) announced.set(id, reason)
-  say(find(document, '#announce'), news.map(pool => `${pool.key}: ${pool.because}`).join(' '))
+  say(find(document, '#announce'), news.map(({ key, because }) => `${key}: ${because}`).join(' '))
 }

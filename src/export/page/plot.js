@@ -10,7 +10,7 @@ import { clockTime } from './words.js'
 
 export const HEIGHT = 148
 const SPAN_MIN_S = 60
-const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000]
+export const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000]
 const FONT = '12px Inter, system-ui, sans-serif'
 
 const scheme = matchMedia('(prefers-color-scheme: dark)')
@@ -32,12 +32,12 @@ export function onRecolour(redraw) {
 /**
  * @param {Chart} chart
  * @param {string} id charts of the same id share their cursor
- * @param {() => number} top of the left axis
+ * @param {(() => number) | undefined} top of the left axis
  * @param {() => void} moved called when the cursor was moved
  * @returns {Options}
  */
 export function optionsOf(chart, id, top, moved) {
-  const { left, right, lines, stepped } = chart
+  const { left, right, lines, steps, stepped } = chart
   return {
     width: 300,
     height: HEIGHT,
@@ -51,13 +51,13 @@ export function optionsOf(chart, id, top, moved) {
     },
     scales: {
       x: { time: true, range: (_, min, max) => [Math.min(min, max - SPAN_MIN_S), max] },
-      left: { range: stepped ? () => [0, top()] : fromZero },
+      left: { range: top ? () => [0, top()] : fromZero },
       ...(right ? { right: { range: fromZero } } : {}),
     },
     series: [{}, ...lines.map(line => seriesOf(line, stepped === true))],
     axes: [
       timeAxis(),
-      valueAxis('left', left, stepped ? { incrs: WHOLE } : {}),
+      valueAxis('left', left, steps ? { incrs: steps } : {}),
       ...(right ? [rightAxis(right)] : []),
     ],
     hooks: { setCursor: [moved] },
