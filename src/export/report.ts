@@ -14,6 +14,7 @@ const notable: ReadonlySet<Reason> = new Set([
   'at_maximum',
   'at_knee',
   'at_ceiling',
+  'at_memory',
   'gpu_full',
   'gpu_unknown',
   'cpu_full',

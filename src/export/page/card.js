@@ -6,7 +6,7 @@ import { copy, describe, find, say } from './dom.js'
 import { poolCharts } from './pool-charts.js'
 import { extend } from './rows.js'
 import { drawWorkers, tallyWorkers } from './workers.js'
-import { bytes, duration, number } from './words.js'
+import { bytes, duration, gibibytes, number } from './words.js'
 
 /** @import { Point, PoolState } from '../history.ts' */
 
@@ -66,6 +66,7 @@ const held = new Set([
   'at_maximum',
   'at_knee',
   'at_ceiling',
+  'at_memory',
   'gpu_full',
   'gpu_unknown',
   'cpu_full',
@@ -86,7 +87,7 @@ function numbersOf({ arrivalsPerSecond, waiting, inputs }) {
     ['Limit now', number(inputs.usable)],
     ...(inputs.gpu
       ? /** @type {[string, string][]} */ ([
-          ['GPU per worker', bytes(inputs.gpu.workerBytes)],
+          ['GPU per worker', gibibytes(inputs.gpu.workerBytes)],
           ['GPU has room for', inputs.gpu.fits === null ? 'not known' : number(inputs.gpu.fits)],
         ])
       : []),

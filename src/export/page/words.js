@@ -22,6 +22,11 @@ export function bytes(value) {
   return mib < 10_240 ? `${mib.toFixed(0)} MiB` : `${(mib / 1_024).toFixed(1)} GiB`
 }
 
+/** Of a GPU, whose memory is told in these everywhere. @param {number | null} value */
+export function gibibytes(value) {
+  return value === null ? UNKNOWN : `${(value / 2 ** 30).toFixed(1)} GiB`
+}
+
 /** @param {number | null} ms */
 export function duration(ms) {
   if (ms === null) return UNKNOWN
@@ -83,8 +88,8 @@ function gpuRows(gpu) {
     number(share === null ? null : Math.round(100 * share), '%')
   return [
     ['GPU lands on', gpu.landing.join(', ') || UNKNOWN],
-    ['GPU to give out', bytes(gpu.freeBytes)],
-    ['GPU per worker', `${gpu.guessed ? 'at most ' : ''}${bytes(gpu.workerBytes)}`],
+    ['GPU to give out', gibibytes(gpu.freeBytes)],
+    ['GPU per worker', `${gpu.guessed ? 'at most ' : ''}${gibibytes(gpu.workerBytes)}`],
     ['GPU room for', number(gpu.fits)],
     ['GPU activity', percent(gpu.activity)],
     ['CPUs busy', percent(gpu.cpuBusy)],

@@ -1,50 +1,12 @@
 /** `npm run demo` as a newcomer runs it, watched in a real browser. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { chromium } from 'playwright-core'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { openDemo } from '../demo.ts'
 import { until } from '../until.ts'
-
-const CHROMIUM = '/usr/bin/chromium'
-const flags =
-  '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 
 t.setTimeout(300_000)
 
-/** The demo with its page open. */
-async function open(t: Test, ...options: string[]) {
-  if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} is missing: apt-get install chromium`)
-  const main = join(import.meta.dirname, '../../../src/main.ts')
-  const demo = spawn(process.execPath, [main, 'demo', '--port', '0', ...options], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const exited = once(demo, 'exit')
-  t.teardown(() => demo.kill('SIGKILL'))
-  let printed = ''
-  demo.stdout.on('data', (bytes: Buffer) => (printed += bytes.toString()))
-  const address = () => /watch at (http:\S+)/.exec(printed)?.[1]
-  t.ok(await until(() => address() !== undefined, 15_000), 'it prints the address of the page')
-
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: flags.split(' ') })
-  t.teardown(() => browser.close())
-  const page = await browser.newPage()
-  const errors: string[] = []
-  page.on('pageerror', error => errors.push(error.message))
-  await page.goto(address() ?? '')
-  const text = () => page.locator('body').innerText()
-  const end = async () => {
-    demo.kill('SIGINT')
-    const [code] = (await exited) as [number | null]
-    t.equal(code, 0, 'Ctrl-C ends it cleanly')
-    t.same(errors, [])
-  }
-  return { page, text, printed: () => printed, end }
-}
-
 t.test('a step leads to more workers, and the page says why', async t => {
-  const { end, page, printed, text } = await open(t)
+  const { end, page, printed, text } = await openDemo(t)
   t.ok(await until(async () => /\d ready/.test(await text()), 15_000), 'the workers are shown')
   t.notOk(await page.locator('#gpus').isVisible(), 'no GPUs where there are none')
   const chart = page.locator('canvas').first()
@@ -63,7 +25,7 @@ t.test('a step leads to more workers, and the page says why', async t => {
 })
 
 t.test('--gpu mig shows the slices, and stops where the slice is full', async t => {
-  const { end, page, text } = await open(t, '--gpu', 'mig')
+  const { end, page, text } = await openDemo(t, '--gpu', 'mig')
   const gpus = page.locator('#gpus')
   await gpus.locator('li').nth(2).waitFor({ timeout: 30_000 })
   const slices = await gpus.innerText()
@@ -80,7 +42,7 @@ t.test('--gpu mig shows the slices, and stops where the slice is full', async t 
 })
 
 t.test('--gpu a100 shows the card, its memory and its activity', async t => {
-  const { end, page } = await open(t, '--gpu', 'a100')
+  const { end, page } = await openDemo(t, '--gpu', 'a100')
   const gpus = page.locator('#gpus')
   await gpus.getByText('NVIDIA A100-SXM4-80GB', { exact: true }).waitFor({ timeout: 30_000 })
   t.match(await gpus.innerText(), /\d\.\d GiB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)

@@ -12,7 +12,14 @@ import type { Test } from 'tap'
 import { createExport } from '../../../src/export/server.ts'
 import type { Tick } from '../../../src/export/tick.ts'
 import { GIB, machine, slices } from '../../export/gpus.ts'
-import { actionOf, tickOf, type PoolSketch, type TickSketch } from '../../export/ticks.ts'
+import {
+  actionOf,
+  MIB,
+  resizeOf,
+  tickOf,
+  type PoolSketch,
+  type TickSketch,
+} from '../../export/ticks.ts'
 
 const executablePath = '/usr/bin/chromium'
 const flags =
@@ -64,7 +71,7 @@ function twoMinutes(second: number): Omit<TickSketch, 'atMs'> {
   const grown = { reason: 'demand', because: '9.4 requests/s of 200 ms need 3: 2 → 3.' } as const
   const load = { arrivalsPerSecond, ready, loading, listed: ready + loading, held: ready + loading }
   const resnet: PoolSketch = {
-    inputs: { ...load, waiting: Math.max(0, Math.round(second / 4 - 10)), knee: 5 },
+    inputs: { ...load, waiting: Math.max(0, Math.round(second / 4 - 10)), knee: 5, usable: 5 },
     because: `${ready} workers are right.`,
     ...(loading ? { reason: 'loading', because: '1 worker is still loading.' } : {}),
     ...(second === 47 ? { ...grown, action: { kind: 'grow', from: 2, to: 3 } } : {}),
@@ -237,6 +244,69 @@ t.test(
   },
 )
 
+/** Memory that is raised before the worker of the two minutes comes, is refused once, and falls. */
+function memoryAt(second: number): Pick<TickSketch, 'memory' | 'resized' | 'podDemand'> {
+  const amounts = (mib: number) => ({ requestBytes: mib * MIB, limitBytes: (mib + 512) * MIB })
+  const requested = second < 45 ? 1_280 : second < 90 ? 1_610 : 1_280
+  const inputs = {
+    desired: amounts(requested),
+    actual: amounts(requested),
+    granted: (second < 46 ? 1_280 : second < 91 ? 1_610 : 1_280) * MIB,
+    usage: (second < 50 ? 1_130 : second < 88 ? 1_430 : 1_130) * MIB,
+    wanted: (second < 44 ? 1_280 : second < 90 ? 1_610 : 1_280) * MIB,
+    cap: 4_096 * MIB,
+  }
+  const podDemand = second < 70 ? 0.4 + second / 400 : 1.3
+  const raise = resizeOf(1_280, 1_610)
+  if (second === 44) {
+    const memory = {
+      reason: 'more_workers',
+      because: 'They need 1610 MiB.',
+      action: raise,
+    } as const
+    return { podDemand, memory: { ...memory, inputs } }
+  }
+  const resized = { kind: 'accepted', action: raise, atMs: START_MS } as const
+  return { podDemand, memory: { inputs }, ...(second === 45 ? { resized } : {}) }
+}
+
+t.test('the pod’s memory has a card, lines and entries in the log, or is not there', async t => {
+  const { url, tick, close } = await agent()
+  t.teardown(close)
+  const { page, errors } = await open(t, url)
+  tick({ pools: [{}] })
+  await pool(page, 'resnet').waitFor()
+  t.equal(await page.locator('.memory').count(), 0, 'nothing is known of it')
+  for (let second = 0; second < 120; second++) tick({ ...twoMinutes(second), ...memoryAt(second) })
+  const card = page.locator('.memory')
+  await card.getByText('The workers need 600 MiB.').waitFor()
+  const above = await page.evaluate(
+    `document.querySelector('.memory').compareDocumentPosition(document.querySelector('#pools')) === 4`,
+  )
+  t.ok(above, 'above the models')
+  t.match(await card.locator('.numbers').innerText(), /Requested\s+1280 MiB[\s\S]*Cap\s+4096 MiB/)
+  const label = await card.locator('.plot').first().getAttribute('aria-label')
+  t.match(label, /Memory over the last .*; now in use 1130 MiB, granted 1280 MiB, requested/)
+  t.match(await card.locator('.plot').nth(1).getAttribute('aria-label'), /now pods 1\.30/)
+  const entry = page.locator('#log li', { hasText: 'Raising: 1280 MiB → 1610 MiB' })
+  await entry.locator('summary').click()
+  t.ok(await entry.getByText('The API server accepted it').isVisible())
+  t.ok(await entry.getByText('Without caches').isVisible())
+  const before = await pixels(page, 0)
+  tick({ memory: { inputs: { usage: 3_000 * MIB } } })
+  await card.getByText('3000 MiB').first().waitFor()
+  t.not(await pixels(page, 0), before, 'the chart moved')
+  t.ok((await inkOf(page, 0xc2, 0x49, 0x1a)) > 100, 'the load in pods is drawn')
+  await page.screenshot({ path: join(shots, 'memory.png'), fullPage: true })
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await page.waitForTimeout(100)
+  t.ok((await inkOf(page, 0xff, 0x82, 0x47)) > 100, 'in the colours of the scheme')
+  await page.screenshot({ path: join(shots, 'memory-dark.png'), fullPage: true })
+  tick({})
+  await card.waitFor({ state: 'detached' })
+  t.same(errors, [])
+})
+
 t.test('a new reason is read out, its changing numbers are not', async t => {
   const { url, tick, close } = await agent()
   t.teardown(close)
@@ -254,9 +324,10 @@ t.test('a new reason is read out, its changing numbers are not', async t => {
 t.test('on a phone nothing is cut off or needs to be scrolled sideways', async t => {
   const { url, tick, close } = await agent(0, 'advise')
   t.teardown(close)
-  for (let second = 0; second < 120; second++) tick(twoMinutes(second))
+  for (let second = 0; second < 120; second++) tick({ ...twoMinutes(second), ...memoryAt(second) })
   tick({
     ...twoMinutes(120),
+    ...memoryAt(120),
     pools: [{ inputs: { ready: 60, maximum: 128, listed: 61 } }, stateful],
     notes: [
       { code: 'KEY_FILE_UNREADABLE', message: `/${'a'.repeat(120)}/key_file.json cannot be read.` },
