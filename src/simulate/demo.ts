@@ -8,7 +8,7 @@ import { startPod } from './demo/pod.ts'
 import { startGpu, type GpuKind } from './gpu.ts'
 import { openLoop, phases, type Rate } from './load.ts'
 import { startTorchServe } from './torchserve.ts'
-import { jittered } from './torchserve/options.ts'
+import { jittered, type ModelOptions } from './torchserve/options.ts'
 
 const SEED = 7
 const second = 1_000
@@ -67,28 +67,11 @@ export async function startDemo(options: {
   gpu?: GpuKind | undefined
 }): Promise<Demo> {
   const { clock, gpu: kind } = options
-  const gpuBytes = GPU_WORKER_BYTES
-  const onGpu = kind && { gpu: kind === 'mig' ? kind : true, gpuBytes, device: 'gpu' }
   const emulation = await startTorchServe({
     clock,
     seed: SEED,
     devices: { tokenizer: { kind: 'lock' }, gpu: { kind: 'gpu', saturation: 8 } },
-    models: [
-      {
-        name: 'resnet',
-        serviceMs: jittered(100, 0.2),
-        loadMs: 2_000,
-        bytes: WORKER_BYTES,
-        ...onGpu,
-      },
-      {
-        name: 'tokens',
-        serviceMs: jittered(50, 0.1),
-        loadMs: 1_000,
-        bytes: WORKER_BYTES,
-        device: 'tokenizer',
-      },
-    ],
+    models: modelsOf(kind),
   })
   const loaded = { name: 'resnet', bytes: GPU_WORKER_BYTES, device: 'gpu' }
   const gpu = kind && startGpu({ core: emulation.core, kind, model: loaded }, clock)
@@ -133,4 +116,25 @@ export async function startDemo(options: {
       await pod.close()
     },
   }
+}
+
+function modelsOf(kind: GpuKind | undefined): ModelOptions[] {
+  const gpu = kind === 'mig' ? kind : true
+  const onGpu = kind && { gpu, gpuBytes: GPU_WORKER_BYTES, device: 'gpu' }
+  return [
+    {
+      name: 'resnet',
+      serviceMs: jittered(100, 0.2),
+      loadMs: 2_000,
+      bytes: WORKER_BYTES,
+      ...onGpu,
+    },
+    {
+      name: 'tokens',
+      serviceMs: jittered(50, 0.1),
+      loadMs: 1_000,
+      bytes: WORKER_BYTES,
+      device: 'tokenizer',
+    },
+  ]
 }

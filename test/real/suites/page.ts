@@ -1,111 +1,18 @@
-/**
- * Goal: a person who opens the page sees what the agent does, on any screen, in either scheme, and through a restart.
- * Method: Debian's Chromium on the served page, with ticks scripted by hand. Screenshots go to a folder that is printed.
- */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+/** Goal: a person who opens the page sees what the agent does, on any screen, in either scheme, and through a restart. */
 import { join } from 'node:path'
-import { chromium } from 'playwright-core'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import t from 'tap'
-import type { Test } from 'tap'
-import { createExport } from '../../../src/export/server.ts'
-import type { Tick } from '../../../src/export/tick.ts'
-import { GIB, machine, slices } from '../../export/gpus.ts'
 import {
-  actionOf,
-  MIB,
-  resizeOf,
-  tickOf,
-  type PoolSketch,
-  type TickSketch,
-} from '../../export/ticks.ts'
-
-const executablePath = '/usr/bin/chromium'
-const flags =
-  '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
-const START_MS = Date.UTC(2026, 2, 4, 10)
-
-if (!existsSync(executablePath))
-  throw new Error(`${executablePath} is not there; on Debian: apt-get install chromium`)
-const shots = mkdtempSync(join(tmpdir(), 'stoker-page-'))
-t.comment(`screenshots in ${shots}`)
-const browser: Browser = await chromium.launch({ executablePath, args: flags.split(' ') })
-t.teardown(async () => {
-  await browser.close()
-  if (t.passing() && process.env['CI']) rmSync(shots, { recursive: true })
-})
-
-/** The served export with a clock that moves one second a tick. */
-async function agent(port = 0, mode: 'act' | 'advise' = 'act', startMs = START_MS) {
-  const time = { ms: startMs }
-  const clock = { now: () => time.ms, sleep: async () => {} }
-  const config = { mode, tickMs: 1_000, listenHost: '127.0.0.1', listenPort: port }
-  const shown = createExport({ config, clock, version: '1.2.3' })
-  const url = await shown.listen()
-  const tick = (sketch: Omit<TickSketch, 'atMs'>) => {
-    time.ms += 1_000
-    const made: Tick = tickOf({ atMs: time.ms, ...sketch })
-    shown.record(made)
-  }
-  return { url, time, tick, close: () => shown.close() }
-}
-
-async function open(t: Test, url: string, options: BrowserContextOptions = {}) {
-  const context = await browser.newContext({ viewport: { width: 1240, height: 1000 }, ...options })
-  t.teardown(() => context.close())
-  const page = await context.newPage()
-  const errors: string[] = []
-  page.on('pageerror', error => errors.push(String(error)))
-  page.on('console', message => message.type() === 'error' && errors.push(message.text()))
-  page.setDefaultTimeout(6_000)
-  await page.goto(url)
-  return { page, errors }
-}
-
-/** Two minutes in which load rises, a worker is started, and another model is left alone. */
-function twoMinutes(second: number): Omit<TickSketch, 'atMs'> {
-  const arrivalsPerSecond = 4 + second / 12 + 2 * Math.sin(second / 8)
-  const ready = second < 60 ? 2 : 3
-  const loading = second >= 48 && second < 60 ? 1 : 0
-  const grown = { reason: 'demand', because: '9.4 requests/s of 200 ms need 3: 2 → 3.' } as const
-  const load = { arrivalsPerSecond, ready, loading, listed: ready + loading, held: ready + loading }
-  const resnet: PoolSketch = {
-    inputs: { ...load, waiting: Math.max(0, Math.round(second / 4 - 10)), knee: 5, usable: 5 },
-    because: `${ready} workers are right.`,
-    ...(loading ? { reason: 'loading', because: '1 worker is still loading.' } : {}),
-    ...(second === 47 ? { ...grown, action: { kind: 'grow', from: 2, to: 3 } } : {}),
-  }
-  const commanded = { kind: 'commanded', action: actionOf({}, 'grow', 2, 3), atMs: START_MS }
-  return {
-    pools: [resnet, stateful],
-    outcomes: second === 48 ? [{ ...commanded, kind: 'commanded' }] : [],
-  }
-}
-
-const stateful: PoolSketch = {
-  model: 'a_rather_long_model_name_that_somebody_chose_for_speech_recognition',
-  reason: 'refused',
-  because: 'Workers of this model are left alone: its sequences are tied to their worker.',
-  inputs: { ready: 1, loading: 0, listed: 1, needed: null, held: null, serviceMs: null },
-}
-
-const pool = (page: Page, name: string) =>
-  page.locator('.pool', { has: page.locator('.model', { hasText: name }) })
-/** Code for the page goes as text, for it sees another world than this file's types. */
-const pixels = (page: Page, index: number) =>
-  page.evaluate<unknown>(`document.querySelectorAll('canvas')[${index}].toDataURL()`)
-
-/** How many pixels of the second chart have this colour, nearly. */
-async function inkOf(page: Page, ...colour: readonly [red: number, green: number, blue: number]) {
-  const count = await page.evaluate<unknown>(`{
-    const canvas = document.querySelectorAll('canvas')[1]
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-    const near = at => [${colour.join()}].every((part, channel) => Math.abs(data[at + channel] - part) < 12)
-    data.filter((_, at) => at % 4 === 0 && near(at)).length
-  }`)
-  return Number(count)
-}
+  agent,
+  inkOf,
+  memoryAt,
+  open,
+  pixels,
+  pool,
+  shots,
+  START_MS,
+  stateful,
+  twoMinutes,
+} from '../page.ts'
 
 t.setTimeout(120_000)
 
@@ -194,116 +101,6 @@ t.test('the log tells each decision and opens to its numbers and outcome', async
   t.ok(await entry.getByText('Queue room').isVisible(), 'stays open through the next poll')
   const steady = page.locator('#log li', { hasText: 'Steady' }).first()
   t.match(await steady.innerText(), /for 1 min/, 'repetitions are folded')
-  t.same(errors, [])
-})
-
-t.test(
-  'the GPUs of a pod are shown with what is known of them, and go when no model uses them',
-  async t => {
-    const { url, tick, close } = await agent()
-    t.teardown(close)
-    const { page, errors } = await open(t, url)
-    const section = page.locator('#gpus')
-    tick({ pools: [{}] })
-    await pool(page, 'resnet').waitFor()
-    t.notOk(await section.isVisible())
-    const gpu = {
-      landing: ['GPU-1/9'],
-      freeBytes: 2 * GIB,
-      workerBytes: 1.8 * GIB,
-      guessed: false,
-      fits: 0,
-      activity: null,
-      cpuBusy: 0.5,
-      source: 'nvidia_smi',
-    } as const
-    tick({ pools: [{ inputs: { gpu } }], gpus: slices, host: machine })
-    await section.getByText('1g.10gb · instance 9 of NVIDIA H100').waitFor()
-    t.equal(await section.locator('li').count(), 2)
-    const text = await section.innerText()
-    t.match(text, /7\.3 GiB of 9\.8 GiB used/)
-    t.match(text, /activity not known · nvidia-smi, \d+ s ago/)
-    t.match(text, /memory not known/, 'unknown is not zero')
-    t.match(text, /shared \(time-slicing\)/)
-    t.match(text, /CPUs 50 % busy, 12\.0 GiB of 24\.0 GiB memory available/)
-    const widths = await section
-      .locator('.bar span')
-      .evaluateAll(bars => bars.map(bar => Reflect.get(Reflect.get(bar, 'style'), 'width')))
-    t.equal(widths[0], '75%')
-    t.match(
-      await pool(page, 'resnet').locator('.numbers').first().innerText(),
-      /GPU per worker\s+1\.8 GiB/,
-    )
-    await page.screenshot({ path: join(shots, 'gpus.png'), fullPage: true })
-    tick({ pools: [{ inputs: { gpu } }], gpus: { state: 'absent', why: 'nvidia-smi hangs.' } })
-    await section.getByText('Nothing is known of them: nvidia-smi hangs.').waitFor()
-    t.equal(await section.locator('li').count(), 0)
-    tick({ pools: [{}] })
-    await section.waitFor({ state: 'hidden' })
-    t.same(errors, [])
-  },
-)
-
-/** Memory that is raised before the worker of the two minutes comes, is refused once, and falls. */
-function memoryAt(second: number): Pick<TickSketch, 'memory' | 'resized' | 'podDemand'> {
-  const amounts = (mib: number) => ({ requestBytes: mib * MIB, limitBytes: (mib + 512) * MIB })
-  const requested = second < 45 ? 1_280 : second < 90 ? 1_610 : 1_280
-  const inputs = {
-    desired: amounts(requested),
-    actual: amounts(requested),
-    granted: (second < 46 ? 1_280 : second < 91 ? 1_610 : 1_280) * MIB,
-    usage: (second < 50 ? 1_130 : second < 88 ? 1_430 : 1_130) * MIB,
-    wanted: (second < 44 ? 1_280 : second < 90 ? 1_610 : 1_280) * MIB,
-    cap: 4_096 * MIB,
-  }
-  const podDemand = second < 70 ? 0.4 + second / 400 : 1.3
-  const raise = resizeOf(1_280, 1_610)
-  if (second === 44) {
-    const memory = {
-      reason: 'more_workers',
-      because: 'They need 1610 MiB.',
-      action: raise,
-    } as const
-    return { podDemand, memory: { ...memory, inputs } }
-  }
-  const resized = { kind: 'accepted', action: raise, atMs: START_MS } as const
-  return { podDemand, memory: { inputs }, ...(second === 45 ? { resized } : {}) }
-}
-
-t.test('the pod’s memory has a card, lines and entries in the log, or is not there', async t => {
-  const { url, tick, close } = await agent()
-  t.teardown(close)
-  const { page, errors } = await open(t, url)
-  tick({ pools: [{}] })
-  await pool(page, 'resnet').waitFor()
-  t.equal(await page.locator('.memory').count(), 0, 'nothing is known of it')
-  for (let second = 0; second < 120; second++) tick({ ...twoMinutes(second), ...memoryAt(second) })
-  const card = page.locator('.memory')
-  await card.getByText('The workers need 600 MiB.').waitFor()
-  const above = await page.evaluate(
-    `document.querySelector('.memory').compareDocumentPosition(document.querySelector('#pools')) === 4`,
-  )
-  t.ok(above, 'above the models')
-  t.match(await card.locator('.numbers').innerText(), /Requested\s+1280 MiB[\s\S]*Cap\s+4096 MiB/)
-  const label = await card.locator('.plot').first().getAttribute('aria-label')
-  t.match(label, /Memory over the last .*; now in use 1130 MiB, granted 1280 MiB, requested/)
-  t.match(await card.locator('.plot').nth(1).getAttribute('aria-label'), /now pods 1\.30/)
-  const entry = page.locator('#log li', { hasText: 'Raising: 1280 MiB → 1610 MiB' })
-  await entry.locator('summary').click()
-  t.ok(await entry.getByText('The API server accepted it').isVisible())
-  t.ok(await entry.getByText('Without caches').isVisible())
-  const before = await pixels(page, 0)
-  tick({ memory: { inputs: { usage: 3_000 * MIB } } })
-  await card.getByText('3000 MiB').first().waitFor()
-  t.not(await pixels(page, 0), before, 'the chart moved')
-  t.ok((await inkOf(page, 0xc2, 0x49, 0x1a)) > 100, 'the load in pods is drawn')
-  await page.screenshot({ path: join(shots, 'memory.png'), fullPage: true })
-  await page.emulateMedia({ colorScheme: 'dark' })
-  await page.waitForTimeout(100)
-  t.ok((await inkOf(page, 0xff, 0x82, 0x47)) > 100, 'in the colours of the scheme')
-  await page.screenshot({ path: join(shots, 'memory-dark.png'), fullPage: true })
-  tick({})
-  await card.waitFor({ state: 'detached' })
   t.same(errors, [])
 })
 

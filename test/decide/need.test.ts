@@ -1,0 +1,46 @@
+/** What workers and TorchServe itself need: learned, declared, or not known. */
+import t from 'tap'
+import { MIB } from './container.ts'
+import { need, setUp } from './pod-world.ts'
+
+t.test('what a worker needs is learned, and declared until then', t => {
+  const { world, container } = setUp({ requestMib: 1_000 })
+  container.cgroupVisible = false
+  world.usesVisible = false
+  world.rate = 60
+  world.run(20)
+  t.equal(world.ready, 1)
+  t.equal(world.last.reason, 'at_memory')
+  t.match(world.last.because, /not known/)
+  world.policy = { ...world.policy, workerMemory: 200 * MIB }
+  world.run(20)
+  t.equal(world.ready, 8)
+  // The pod's 1000 MiB held one worker of 200 and a base of 709 with a tenth over both.
+  t.equal(container.desired.limitBytes, Math.ceil(1.1 * (1_000 / 1.1 + 7 * 200)) * MIB)
+  t.end()
+})
+
+t.test('a worker whose process is not seen yet is not taken for a part of TorchServe', t => {
+  const { world } = setUp({ requestMib: need(1) })
+  world.usesVisible = false
+  world.rate = 5
+  world.run(2)
+  t.equal(world.lastResize.inputs.base, null)
+  world.usesVisible = true
+  world.run(2)
+  t.equal(world.lastResize.inputs.base, 300 * MIB)
+  world.usesVisible = false
+  world.run(2)
+  t.equal(world.lastResize.inputs.base, 300 * MIB)
+  t.end()
+})
+
+t.test('a process killed for want of memory teaches a larger margin', t => {
+  const { world, container } = setUp({ requestMib: need(2) })
+  world.rate = 5
+  world.run(10)
+  container.cgroup = { ...container.cgroup, oomKills: 1 }
+  world.run(10)
+  t.equal(container.desired.limitBytes, 1.2 * 500 * MIB)
+  t.end()
+})
