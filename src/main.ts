@@ -149,7 +149,11 @@ async function agent(
     version: version(),
     logger: { error: (fields, text) => write({ level: 'warn', text, fields: { ...fields } }) },
   })
-  const url = await host.shownAt(await shown.listen())
+  const own = await shown.listen()
+  const url = await host.shownAt(own).catch(async (error: unknown) => {
+    await shown.close()
+    throw error
+  })
   write({
     level: 'info',
     text: `Tending ${torchserve.url}${config.mode === 'advise' ? ' (advising only)' : ''}; watch at ${url}`,

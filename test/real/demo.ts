@@ -7,14 +7,14 @@ import { chromium } from 'playwright-core'
 import type { Test } from 'tap'
 import { until } from './until.ts'
 
+export const MAIN = join(import.meta.dirname, '../../src/main.ts')
 const CHROMIUM = '/usr/bin/chromium'
 const flags =
   '--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
 
 export async function openDemo(t: Test, ...options: string[]) {
   if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} is missing: apt-get install chromium`)
-  const main = join(import.meta.dirname, '../../src/main.ts')
-  const demo = spawn(process.execPath, [main, 'demo', '--port', '0', ...options], {
+  const demo = spawn(process.execPath, [MAIN, 'demo', '--port', '0', ...options], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(demo, 'exit')

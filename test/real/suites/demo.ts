@@ -1,6 +1,10 @@
 /** `npm run demo` as a newcomer runs it, watched in a real browser. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { text as textOf } from 'node:stream/consumers'
 import t from 'tap'
-import { openDemo } from '../demo.ts'
+import { MAIN, openDemo } from '../demo.ts'
 import { until } from '../until.ts'
 
 t.setTimeout(300_000)
@@ -49,4 +53,17 @@ t.test('--gpu a100 shows the card, its memory and its activity', async t => {
   const fuller = async () => /(?:[4-9]|1\d)\.\d GiB of 80\.0 GiB used/.test(await gpus.innerText())
   t.ok(await until(fuller, 90_000), 'it fills with the workers')
   await end()
+})
+
+t.test('a port that is taken ends it with the reason', async t => {
+  const taken = createServer().listen(0)
+  t.teardown(() => taken.close())
+  await once(taken, 'listening')
+  const { port } = Object(taken.address())
+  const demo = spawn(process.execPath, [MAIN, 'demo', '--port', String(port)])
+  t.teardown(() => demo.kill('SIGKILL'))
+  const told = textOf(demo.stderr)
+  const [code] = (await once(demo, 'exit')) as [number | null]
+  t.equal(code, 1)
+  t.match(await told, /LISTEN_FAILED/)
 })
