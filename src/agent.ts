@@ -31,6 +31,7 @@ export interface Ports {
     seen: Observation
     decisions: readonly Decision[]
     resize: ResizeDecision | undefined
+    podDemand: number | undefined
     tookMs: number
   }): void
 }
@@ -47,6 +48,7 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
   const {
     decisions,
     resize,
+    podDemand,
     memory: next,
   } = decide(ports.policies, memory, seen, ports.clock.now())
 
@@ -62,7 +64,7 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
       ports.actuate.start(action, { description, serviceMs: inputs.serviceMs })
   }
   if (resize?.action) ports.resize?.start(resize.action)
-  ports.record({ seen, decisions, resize, tookMs: ports.clock.now() - startedMs })
+  ports.record({ seen, decisions, resize, podDemand, tookMs: ports.clock.now() - startedMs })
   return next
 }
 

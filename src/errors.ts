@@ -13,7 +13,8 @@ export const errorTable = {
   },
   TORCHSERVE_UNREACHABLE: {
     says: 'Nothing accepts connections at this address.',
-    remedy: 'Start TorchServe, or set the URL to its management or metrics address.',
+    remedy:
+      'Start TorchServe, or set STOKER_MANAGEMENT_URL, STOKER_METRICS_URL and STOKER_INFERENCE_URL to where it listens.',
     retry: true,
   },
   TORCHSERVE_TIMEOUT: {
@@ -35,7 +36,8 @@ export const errorTable = {
   },
   TORCHSERVE_NOT_TORCHSERVE: {
     says: 'Something answers at this address, but not like TorchServe.',
-    remedy: 'Check the port: management is 8081, metrics 8082, inference 8080 by default.',
+    remedy:
+      'Check the ports: STOKER_MANAGEMENT_URL is 8081, STOKER_METRICS_URL 8082, STOKER_INFERENCE_URL 8080 by default.',
     retry: true,
   },
   TORCHSERVE_NOT_FOUND: {

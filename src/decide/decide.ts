@@ -7,6 +7,8 @@ import { takeIn } from './intake.ts'
 import type { Ledger } from './ledger.ts'
 import { newPool, type Memory, type PoolMemory } from './memory.ts'
 import { decidePod, openLedger, takeInPod, type PoolUse } from './pod.ts'
+import { podDemand } from './pods.ts'
+import { refusalOf } from './refusals.ts'
 import { rule } from './rules.ts'
 import { hold, lessened, type Ruling } from './ruling.ts'
 import { size } from './sizing.ts'
@@ -22,8 +24,10 @@ const HOLD_LOADS = 20
 
 export interface Decided {
   decisions: readonly Decision[]
-  /** What should become of the pod's memory; undefined where that is not ours to decide. */
+  /** What should become of the pod's memory; undefined where nothing is known of it. */
   resize: ResizeDecision | undefined
+  /** The load in pods such as this one; undefined: not known. */
+  podDemand: number | undefined
   memory: Memory
 }
 
@@ -62,10 +66,12 @@ export function decide(
     latest.set(key, now.memory)
     return now
   })
+  const views = decided.flatMap(one => one.view ?? [])
   const resized = decidePod(pod, seen.pod, ledger, policies.memory, nowMs)
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
+    podDemand: views.length < pools.length ? undefined : podDemand(views, ledger),
     memory: {
       pools: new Map(decided.map(one => [one.key, one.memory])),
       pod: resized.memory,
@@ -90,12 +96,15 @@ interface Taken {
 function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
   if (pool.description.state === 'absent') return []
   const { id, workers } = pool.description.value
+  const policy = policies.pool(id.model)
+  const isScaled = refusalOf({ policy, description: pool.description.value, memory }) === undefined
   const ordered = memory.change?.action.kind === 'grow' ? memory.change.action.to : 0
   return [
     {
       key: pool.key,
-      cost: costOf(memory.cost, policies.pool(id.model)),
+      cost: costOf(memory.cost, policy),
       workers: Math.max(workers.length, ordered),
+      kept: isScaled ? policy.minWorkers : workers.length,
       used: workers.reduce((sum, { use }) => sum + (use?.bytes ?? 0), 0),
     },
   ]
@@ -106,17 +115,21 @@ function decidePool(
   { pool, memory }: Taken,
   { gpu, ledger }: { gpu: GpuView | undefined; ledger: Ledger },
   nowMs: number,
-): { key: string; decision: Decision[]; memory: PoolMemory; urgent: string[] } {
+): { key: string; decision: Decision[]; view?: View; memory: PoolMemory; urgent: string[] } {
   if (pool.description.state === 'absent') {
     return { key: pool.key, decision: [], memory, urgent: [] }
   }
   const known = { ...memory, onGpu: gpu !== undefined }
-  const view = { ...viewOf(policies, pool, pool.description, known, nowMs), gpu }
+  const view = {
+    ...viewOf(policies, pool, pool.description, { memory: known, ledger }, nowMs),
+    gpu,
+  }
   const ruled = rule(view)
   const ruling = confirmed(view, ruled, pool, ledger)
   const isBlind = ruled.action !== undefined && !view.fresh
   return {
     key: pool.key,
+    view,
     decision: [
       {
         atMs: nowMs,
@@ -137,7 +150,7 @@ function viewOf(
   policies: Policies,
   pool: PoolSeen,
   seen: Exclude<PoolSeen['description'], { state: 'absent' }>,
-  memory: PoolMemory,
+  { memory, ledger }: { memory: PoolMemory; ledger: Ledger },
   nowMs: number,
 ): Omit<View, 'gpu'> {
   const description = seen.value
@@ -159,6 +172,8 @@ function viewOf(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
+    workerBytes: ledger.cost(pool.key),
+    memoryMost: ledger.most(pool.key),
     memory: { ...memory, workers: census.tracks, window },
   }
 }

@@ -3,8 +3,9 @@ import type { Change, WorkerTrack } from './memory.ts'
 
 /** The shortest time a load is given before it counts as hanging. */
 const PATIENCE_MS = 30_000
-/** The longest, as a part of the time after which TorchServe itself kills a load and tries again. */
-const BEFORE_TIMEOUT = 0.95
+/** It ends so much before TorchServe itself kills the load and tries again: this long, or this part of its time. */
+const BEFORE_TIMEOUT_MS = 5_000
+const BEFORE_TIMEOUT = 0.15
 
 export type Growth =
   /** The list is shorter than commanded, as it may be for a moment. */
@@ -34,9 +35,10 @@ export function watchGrowth(
   if (old.length > 1 && old.every(worker => restarted(worker.id))) return { state: 'launcher' }
 
   const elapsed = nowMs - change.sinceMs
+  const { startupTimeoutMs } = description
   const patience = Math.min(
     Math.max(PATIENCE_MS, 10 * (loadMs ?? Infinity)),
-    BEFORE_TIMEOUT * description.startupTimeoutMs,
+    startupTimeoutMs - Math.min(BEFORE_TIMEOUT_MS, BEFORE_TIMEOUT * startupTimeoutMs),
   )
   for (const [index, worker] of description.workers.entries()) {
     if (change.before.has(worker.id) || worker.ready) continue

@@ -2,9 +2,10 @@
 import { watchGrowth } from './growth.ts'
 import { active, learnLimit } from './limits.ts'
 import { change, hold, learned, shrink, type Rule, type Ruling } from './ruling.ts'
+import { refusalOf, refusals } from './refusals.ts'
 import { nextStep } from './sizing.ts'
 import { capOf, type View } from './view.ts'
-import { are, count, load, refusals, seconds, were } from './words.ts'
+import { are, count, load, seconds, were } from './words.ts'
 
 /** An action that TorchServe never confirmed is given up after this long. */
 const LOST_MS = 60_000
@@ -17,11 +18,7 @@ const ONE_BY_ONE = 0.25
 const AT_ONCE = 0.5
 
 export const refused: Rule = view => {
-  const refusal = view.policy.scale
-    ? view.memory.launcher
-      ? 'launcher'
-      : view.description.refusal
-    : 'switched_off'
+  const refusal = refusalOf(view)
   if (!refusal) return undefined
   return hold(view, 'refused', `Workers of this model are left alone: ${refusals[refusal]}.`)
 }

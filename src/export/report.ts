@@ -1,4 +1,5 @@
 import type { Decision, Outcome, Reason } from '../model.ts'
+import { createMemoryReport } from './memory-report.ts'
 import type { Tick } from './tick.ts'
 
 /** One line for whoever reads the log. */
@@ -28,7 +29,9 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
   const reasons = new Map<string, Reason>()
   const actions = new Map<string, string>()
   let notes = new Set<string>()
-  return ({ seen, decisions }) => {
+  const reportMemory = createMemoryReport(write)
+  return tick => {
+    const { seen, decisions } = tick
     const known = notes
     notes = new Set()
     for (const { code, message } of seen.notes) {
@@ -51,6 +54,7 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
       const news = !again && (action !== undefined || (began && notable.has(decision.reason)))
       write(announce(decision, news ? 'info' : 'debug'))
     }
+    reportMemory(tick)
   }
 }
 

@@ -110,7 +110,10 @@ t.test('without sight of the processes only a gap will do', async t => {
   const untold = await setUp(t, {
     processes,
     hurry: 10,
-    torchserve: real => ({ ...real, pending: () => Promise.resolve(undefined) }),
+    torchserve: real => ({
+      ...real,
+      queue: async pool => ({ ...(await real.queue(pool)), pending: undefined }),
+    }),
   })
   t.match(await untold.act(), { kind: 'abandoned' }, 'an unknown queue is not an empty one')
   for (const { describe } of [busy, untold]) t.equal((await describe()).workers.length, 4)
@@ -136,6 +139,37 @@ t.test('the list changes meanwhile: another worker would die, so none does', asy
   })
   t.match(await act(), { kind: 'abandoned', why: /list of workers changed/ })
   t.equal((await describe()).workers.length, 6)
+})
+
+t.test('nor does it in the ways without decoys', async t => {
+  const blind = () => ({
+    look: () => 'hidden' as const,
+    thread: () => undefined,
+    siblings: () => [],
+    still: () => undefined,
+    isWorker: () => undefined,
+    signal: () => false,
+    use: () => undefined,
+  })
+  for (const way of ['gap', 'edge'] as const) {
+    let asked = 0
+    const { act, ask, describe } = await setUp(t, {
+      decoys: 'off',
+      ...(way === 'gap' ? { processes: blind, hurry: 5 } : {}),
+      torchserve: real => ({
+        ...real,
+        async arrivals(pool) {
+          if (asked++ === 0) await real.scale({ model: 'm', version: '1.0' }, 6)
+          return real.arrivals(pool)
+        },
+      }),
+    })
+    // In a pool that is busy now and then there is an edge to wait for; in an idle one a gap at once.
+    const stop = clients(ask, way === 'gap' ? 0 : 2, 60)
+    t.match(await act(), { kind: 'abandoned', why: /list of workers changed/ }, way)
+    await stop()
+    t.equal((await describe()).workers.length, 6)
+  }
 })
 
 t.test('a PUT that fails is told, and the worker is not left stopped', async t => {

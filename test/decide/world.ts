@@ -85,6 +85,7 @@ export class World {
   /** What one worker holds once it is ready. */
   workerMib = 100
   resizes: ResizeDecision[] = []
+  podDemand: number | undefined
   /** Changes of memory, as `second:request/limit reason`, in MiB. */
   readonly memoryStory: string[] = []
   readable = true
@@ -176,7 +177,7 @@ export class World {
   #decide(): void {
     const outcomes = this.#outcomes.splice(0)
     this.container?.sync(this.nowMs, this.workersBytes)
-    const { decisions, memory, resize } = decide(
+    const { decisions, memory, podDemand, resize } = decide(
       { pool: () => this.policy, memory: this.memoryPolicy },
       this.memory,
       {
@@ -194,6 +195,7 @@ export class World {
       this.nowMs,
     )
     this.memory = memory
+    this.podDemand = podDemand
     this.decisions.push(...decisions)
     this.#resize(resize)
     for (const { action, reason } of decisions) {

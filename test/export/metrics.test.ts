@@ -63,16 +63,13 @@ t.test('a pool is shown in base units', async t => {
   t.equal(value('stoker_tick_duration_seconds_bucket{le="0.05"}'), '1')
 })
 
-t.test('what is wanted stays within knee, ceiling, maximum and minimum', async t => {
+t.test('what is wanted stays from the minimum to what is usable', async t => {
   const wanted = async (inputs: NonNullable<TickSketch['pools']>[number]['inputs'] & object) =>
     (await scrape({ atMs: 0, pools: [{ inputs }] })).value(`stoker_workers_wanted${resnet}`)
-  t.equal(await wanted({ held: 7, knee: 5 }), '5')
-  t.equal(await wanted({ held: 7, knee: 5, ceiling: 4 }), '4')
+  t.equal(await wanted({ held: 7, usable: 5 }), '5')
   t.equal(await wanted({ held: 20 }), '8')
   t.equal(await wanted({ held: 0, minimum: 0 }), '0')
   t.equal(await wanted({ held: 0, minimum: 2 }), '2')
-  t.equal(await wanted({ held: 5, minimum: 3, knee: 1 }), '3', 'a knee below the minimum')
-  t.equal(await wanted({ held: 5, minimum: 3, ceiling: 2 }), '2', 'a ceiling below it')
   t.equal(await wanted({ held: null, needed: 3 }), '3')
   t.equal(await wanted({ held: null, needed: null }), undefined)
 })

@@ -24,6 +24,10 @@ const inputs: Decision['inputs'] = {
   ceiling: null,
   loadMs: null,
   gpu: null,
+  workerBytes: null,
+  memoryMost: null,
+  usable: 4,
+  podDemand: null,
 }
 
 function reporting() {
@@ -59,6 +63,7 @@ function reporting() {
       },
       decisions: decision ? [decision] : [],
       resize: undefined,
+      podDemand: undefined,
       tookMs: 1,
     }
     report(ticked)

@@ -21,7 +21,9 @@ export interface PlaceMemory {
   readings: number
   lastMs: number
   usedBytes: number
+  /** Of readings that TorchServe was described after, still with these workers: somebody else may have added some. */
   peakBytes: number
+  unconfirmed: { bytes: number; atMs: number } | undefined
   /** The last time that it had settled on other workers. */
   before: Settled | undefined
   /** The least that was used without workers. */
@@ -100,14 +102,16 @@ function watch(
   const workers = crews.flatMap(crew => crew.workers)
   const crew = workers.map(({ id, pid, ready }) => `${id}/${pid}/${ready}`).join(' ')
   if (before?.crew === crew) {
+    const describedMs = Math.min(...crews.map(one => one.atMs))
     // A reading from before the workers were these is of others.
-    if (atMs <= before.lastMs || atMs < before.sinceMs) return before
-    const peakBytes = Math.max(before.peakBytes, usedBytes)
+    if (atMs <= before.lastMs || atMs < before.sinceMs) return confirm(before, describedMs)
+    const unconfirmed = { bytes: Math.max(usedBytes, before.unconfirmed?.bytes ?? 0), atMs }
     const readings = before.readings + 1
     const idle =
       workers.length === 0 ? Math.min(before.idleBytes ?? Infinity, usedBytes) : undefined
     const idleBytes = idle ?? before.idleBytes
-    return { ...before, readings, lastMs: atMs, usedBytes, peakBytes, idleBytes }
+    const read = { ...before, readings, lastMs: atMs, usedBytes, unconfirmed, idleBytes }
+    return confirm(read, describedMs)
   }
   const present = crews.filter(one => one.workers.length > 0)
   return {
@@ -121,9 +125,16 @@ function watch(
     lastMs: -Infinity,
     usedBytes: 0,
     peakBytes: 0,
+    unconfirmed: undefined,
     before: lastSettled(before),
     idleBytes: before?.idleBytes,
   }
+}
+
+function confirm(place: PlaceMemory, describedMs: number): PlaceMemory {
+  const { peakBytes, unconfirmed } = place
+  if (!unconfirmed || describedMs < unconfirmed.atMs) return place
+  return { ...place, peakBytes: Math.max(peakBytes, unconfirmed.bytes), unconfirmed: undefined }
 }
 
 /** What one worker of the crew was seen to need here; undefined while nothing can be said. */
@@ -134,7 +145,8 @@ function needOf(crew: Crew, now: PlaceMemory, crews: readonly Crew[]): number | 
   // Memory comes with the first batches, not with the load.
   const served = (crew.requests ?? 0) - (now.requests.get(crew.key) ?? Infinity) >= count
   if (alone && count > 0) {
-    return served ? positive((now.peakBytes - (now.idleBytes ?? 0)) / count) : undefined
+    const isKnown = served && now.peakBytes > 0
+    return isKnown ? positive((now.peakBytes - (now.idleBytes ?? 0)) / count) : undefined
   }
   const changed = now.before && differences(now.before.counts, now.counts ?? new Map())
   if (!now.before || changed?.size !== 1) return undefined

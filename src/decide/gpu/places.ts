@@ -57,6 +57,8 @@ export interface Crew {
   workers: readonly Worker[]
   /** Requests since TorchServe started; absent where they cannot be seen. */
   requests: number | undefined
+  /** When it was described: on GPUs up to 10 s ago. */
+  atMs: number
 }
 
 /** The crews of all pools; undefined where some description is missing or old, so that nobody knows who is there. */
@@ -67,7 +69,8 @@ export function crewsOf({ pools }: Observation): readonly Crew[] | undefined {
     const workers = description.value.workers.filter(({ gpu }) => gpu)
     const requests = counters.state === 'fresh' ? counters.value.requests : undefined
     if (workers.length > 0) {
-      crews.push({ key, batchSize: description.value.batchSize, workers, requests })
+      const { atMs, value } = description
+      crews.push({ key, batchSize: value.batchSize, workers, requests, atMs })
     }
   }
   return crews

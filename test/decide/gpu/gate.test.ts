@@ -205,6 +205,19 @@ t.test('what a worker needs is learnt with its traffic, not with its load', asyn
   t.match(world.last('m').inputs.gpu, { workerBytes: 1_868 * MIB, guessed: false })
 })
 
+t.test(
+  'workers that somebody else added are not taken for the need of those that were there',
+  async t => {
+    const world = new GpuWorld([a100], [{ key: 'm', workers: 1, needMib: 1_868, rate: 5 }])
+    world.run(31)
+    t.match(world.last('m').inputs.gpu, { workerBytes: 1_868 * MIB })
+    world.addUnseen('m', 5)
+    world.run(40)
+    t.match(world.last('m'), { reason: 'foreign_change', inputs: { listed: 7 } })
+    t.match(world.last('m').inputs.gpu, { workerBytes: 1_868 * MIB })
+  },
+)
+
 t.test('beside another model, what a worker needs is learnt from the one that comes', async t => {
   const still = { key: 'still', workers: 1, needMib: 5_000, policy: { scale: false } }
   const world = new GpuWorld([a100], [still, { key: 'm', workers: 1, needMib: 1_868, rate: 40 }])

@@ -10,6 +10,7 @@ const crew = (
     key: 'm',
     batchSize: 1,
     requests: 0,
+    atMs: 0,
     workers: workers.map(([id, gpuId]) => ({
       id: String(id),
       pid: id,

@@ -119,6 +119,11 @@ export class GpuWorld {
     return there.reduce((sum, mib) => sum + mib, this.devices[gpuId]?.strangersMib ?? 0)
   }
 
+  /** Somebody else starts workers; TorchServe is described again when that is due. */
+  addUnseen(key: string, count: number): void {
+    this.#add(this.pool(key), count)
+  }
+
   run(seconds: number): this {
     for (let i = 0; i < seconds; i++) this.#second()
     return this

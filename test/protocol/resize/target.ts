@@ -63,7 +63,7 @@ export interface Node {
   hideStats?(pod: PodRef, ms: number): void
 }
 
-export interface Limits {
+interface Limits {
   pod: number | undefined
   containers: Record<string, number | undefined>
 }

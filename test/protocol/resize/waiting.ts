@@ -72,7 +72,7 @@ const reverted: Case = {
     const now = await done(target, pod, 2_000)
     t.strictSame(conditionsOf(now), [])
     await target.remove(filler, 0)
-    await target.clock.sleep(200_000)
+    await target.clock.sleep(5_000)
     t.equal(amountOf(await read(target, pod)), '2Gi', 'and it is not granted later')
   },
 }
@@ -180,7 +180,7 @@ const shrinking: Case = {
   needs: 'node',
   run: async (t, target, namespace) => {
     const pod = await target.create(namespace, holding('4Gi'))
-    await filled(target, namespace, 2)
+    await filled(target, namespace, 4)
     await resize(target, pod, request('3Gi'))
     t.equal(amountOf(await done(target, pod, 2_000)), '3Gi')
   },

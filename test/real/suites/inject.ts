@@ -1,11 +1,14 @@
 /** On a real API server: the chart's output, the webhook called for real, and the policy that injects without it. */
+import { spawnSync } from 'node:child_process'
+import { copyFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { inject } from '../../../src/inject/inject.ts'
 import type { Pod } from '../../../src/inject/pod.ts'
 import { largePod, options, shapes } from '../../inject/golden.ts'
 import { startApiServer } from '../cluster/apiserver.ts'
 import { STRATEGIC, type Body, type Manifest } from '../cluster/client.ts'
-import { render, valuesFile } from '../helm.ts'
+import { render, renderTest, valuesFile } from '../helm.ts'
 import * as injection from '../injection.ts'
 import { NS, SYSTEM, isInjected, labelled, plain, type SeenPod } from '../injection.ts'
 import { freePorts } from '../ports.ts'
@@ -144,12 +147,43 @@ t.test('the agent’s token, by the chart’s rights and policy, resizes its own
   t.equal((await agent.call('GET', `/api/v1/namespaces/${NS}/secrets`)).status, 403)
 })
 
+/** Runs the script of the chart's test as its pod would, with this machine's Node.js. */
+async function helmTest(): Promise<string> {
+  const rendered = await renderTest(SYSTEM, '--set', `test.namespace=${NS}`)
+  const [pod, ...rights] = rendered.toSorted(
+    (one, other) => Number(other.kind === 'Pod') - Number(one.kind === 'Pod'),
+  )
+  await admin.apply(...rights)
+  const [container] = (pod as unknown as SeenPod).spec.containers
+  const folder = t.testdir({
+    token: await server.token({ namespace: SYSTEM, serviceAccount: 'stoker-test' }),
+  })
+  copyFileSync(server.caFile, join(folder, 'ca.crt'))
+  const script = (container?.args?.[0] ?? '').replaceAll(
+    '/var/run/secrets/kubernetes.io/serviceaccount',
+    folder,
+  )
+  const { hostname, port } = new URL(server.url)
+  const env = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port }
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--input-type=module', '--eval', script],
+    { env, encoding: 'utf8', timeout: 20_000 },
+  )
+  return `${status} ${stdout}${stderr}`
+}
+
+t.test('helm test finds the agent in a labelled pod', async t => {
+  t.equal(await helmTest(), '0 A labelled pod gets the agent.\n')
+})
+
 t.test('without a webhook that answers, pods are created without the agent', async t => {
   t.equal(await webhook?.stop(), 0, 'it ends when told to')
   webhook = undefined
   const { status, body } = await dryRun(plain('alone'))
   t.equal(status, 201)
   t.notOk(isInjected(body))
+  t.match(await helmTest(), /^1 A labelled pod does not get the agent/)
 })
 
 /** Other annotations of Stoker's than these, and emptied ones, are beyond the policy. */
