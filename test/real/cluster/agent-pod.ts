@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Node } from './node.ts'
 import { buildStandIn } from './stand-in.ts'
 
-const AGENT_IMAGE = 'stoker.local/stoker:test'
+export const AGENT_IMAGE = 'stoker.local/stoker:test'
 
 /** Builds the image and makes it known to the node; the path of its archive. */
 export async function importAgent(node: Node): Promise<string> {

@@ -1,10 +1,9 @@
 /** On a real API server: what the agent's token may do under k8s/policies/resize-own-pod.yaml, and that it may do nothing else. */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { parseAllDocuments } from 'yaml'
 import { startApiServer } from '../cluster/apiserver.ts'
 import { STRATEGIC, type Body, type Client, type Manifest } from '../cluster/client.ts'
+import { readManifests } from '../cluster/manifests.ts'
 import { playNode, playPod, type PodManifest } from '../cluster/play.ts'
 import { mayResize } from '../cluster/rights.ts'
 import { until } from '../until.ts'
@@ -12,10 +11,7 @@ import { until } from '../until.ts'
 t.setTimeout(120_000)
 
 const NS = 'serving'
-const policyFile = join(import.meta.dirname, '../../../k8s/policies/resize-own-pod.yaml')
-const policy = parseAllDocuments(readFileSync(policyFile, 'utf8')).map(
-  document => document.toJS() as Manifest,
-)
+const policy = readManifests(join(import.meta.dirname, '../../../k8s/policies/resize-own-pod.yaml'))
 
 const server = await startApiServer()
 t.teardown(() => server.stop())
