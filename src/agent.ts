@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts'
-import { decide, wantsFreshLook, watchesPod, type Policies } from './decide/decide.ts'
+import { decide, watchesPod, type Policies } from './decide/decide.ts'
 import { emptyMemory, type Memory } from './decide/memory.ts'
 import type {
   Action,
@@ -18,8 +18,8 @@ import type {
 export interface Ports {
   clock: Clock
   policies: Policies
-  /** Looks; never rejects, since what cannot be read is a value of its own. `urgent`: of whom no old look will do. */
-  observe(urgent: { torchserve: boolean; pod: boolean }): Promise<Seen>
+  /** Looks; never rejects, since what cannot be read is a value of its own. `urgent`: models, and the pod, of which an old look will not do. */
+  observe(urgent: { torchserve: ReadonlySet<string>; pod: boolean }): Promise<Seen>
   actuate: {
     start(action: Action, pool: { description: Description; serviceMs: number | null }): void
     outcomes(): Outcome[]
@@ -31,6 +31,7 @@ export interface Ports {
     seen: Observation
     decisions: readonly Decision[]
     resize: ResizeDecision | undefined
+    podDemand: number | undefined
     tookMs: number
   }): void
 }
@@ -40,13 +41,14 @@ type Seen = Omit<Observation, 'outcomes' | 'resized'>
 /** The program: observe, decide, actuate, record. */
 async function tick(ports: Ports, memory: Memory): Promise<Memory> {
   const startedMs = ports.clock.now()
-  const urgent = { torchserve: wantsFreshLook(memory), pod: watchesPod(memory) }
+  const urgent = { torchserve: memory.urgent, pod: watchesPod(memory) }
   const looked = await ports.observe(urgent)
   const outcomes = ports.actuate.outcomes()
   const seen = { ...looked, outcomes, resized: ports.resize?.outcome() }
   const {
     decisions,
     resize,
+    podDemand,
     memory: next,
   } = decide(ports.policies, memory, seen, ports.clock.now())
 
@@ -62,7 +64,7 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
       ports.actuate.start(action, { description, serviceMs: inputs.serviceMs })
   }
   if (resize?.action) ports.resize?.start(resize.action)
-  ports.record({ seen, decisions, resize, tookMs: ports.clock.now() - startedMs })
+  ports.record({ seen, decisions, resize, podDemand, tookMs: ports.clock.now() - startedMs })
   return next
 }
 

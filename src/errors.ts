@@ -13,7 +13,8 @@ export const errorTable = {
   },
   TORCHSERVE_UNREACHABLE: {
     says: 'Nothing accepts connections at this address.',
-    remedy: 'Start TorchServe, or set the URL to its management or metrics address.',
+    remedy:
+      'Start TorchServe, or set STOKER_MANAGEMENT_URL, STOKER_METRICS_URL and STOKER_INFERENCE_URL to where it listens.',
     retry: true,
   },
   TORCHSERVE_TIMEOUT: {
@@ -35,7 +36,8 @@ export const errorTable = {
   },
   TORCHSERVE_NOT_TORCHSERVE: {
     says: 'Something answers at this address, but not like TorchServe.',
-    remedy: 'Check the port: management is 8081, metrics 8082, inference 8080 by default.',
+    remedy:
+      'Check the ports: STOKER_MANAGEMENT_URL is 8081, STOKER_METRICS_URL 8082, STOKER_INFERENCE_URL 8080 by default.',
     retry: true,
   },
   TORCHSERVE_NOT_FOUND: {
@@ -61,13 +63,13 @@ export const errorTable = {
   METRICS_MODE_LOG: {
     says: 'TorchServe’s metrics page is empty: it runs with metrics_mode=log, its default.',
     remedy:
-      'Set metrics_mode=prometheus in config.properties (or TS_METRICS_MODE=prometheus with enable_envvars_config=true) and restart TorchServe. Until then no arrivals are seen and no workers are changed.',
+      'Set metrics_mode=prometheus in config.properties (or TS_METRICS_MODE=prometheus with enable_envvars_config=true) and restart TorchServe. Until then no arrivals are seen, no worker is taken, and none is started beyond the minimum.',
     retry: true,
   },
   METRICS_INCOMPLETE: {
     says: 'TorchServe’s metrics page lacks counters that scaling needs.',
     remedy:
-      'Keep ts_inference_requests_total, ts_inference_latency_microseconds and ts_queue_latency_microseconds as counters in the file metrics_config names, and check that the metrics URL is TorchServe’s. Until then no workers are changed.',
+      'Keep ts_inference_requests_total, ts_inference_latency_microseconds and ts_queue_latency_microseconds as counters in the file metrics_config names, and check that the metrics URL is TorchServe’s. Until then no worker is taken, and none is started beyond the minimum.',
     retry: true,
   },
   KEY_FILE_UNREADABLE: {

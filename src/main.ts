@@ -61,6 +61,7 @@ const usage = `Usage: stoker <command>
              --tls-folder FOLDER             or tls.crt and tls.key that somebody else renews
   docs     write docs/*.md from the code; --check only compares
   version
+  help     this and the variables
 `
 
 /** A command line that cannot be understood; the message names what is wrong with it. */
@@ -191,9 +192,9 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
   if (gpu !== undefined && torchserve !== undefined) {
     throw new UsageError('--gpu is of the emulated TorchServe, and --torchserve names a real one')
   }
-  if (torchserve !== undefined && !URL.canParse(torchserve)) {
+  if (torchserve !== undefined && !/^https?:/i.test(URL.parse(torchserve)?.protocol ?? '')) {
     throw new UsageError(
-      `--torchserve ${torchserve} is not a URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
+      `--torchserve ${torchserve} is not an http URL; TorchServe’s management address is usually http://127.0.0.1:8081`,
     )
   }
   // Loaded only here: the agent’s memory is the pod’s.
@@ -211,7 +212,7 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
   }
 }
 
-/** TorchServe’s other two addresses, by its habit of consecutive ports. */
+/** TorchServe’s three addresses, by its habit of consecutive ports. */
 function besides(management = ''): Record<string, string> {
   const at = (offset: number) => {
     const url = new URL(management)
@@ -219,14 +220,14 @@ function besides(management = ''): Record<string, string> {
     return url.href
   }
   return {
-    STOKER_MANAGEMENT_URL: management,
+    STOKER_MANAGEMENT_URL: at(0),
     STOKER_METRICS_URL: at(1),
     STOKER_INFERENCE_URL: at(-1),
   }
 }
 
-function toTerminal({ text }: Line): void {
-  console.log(`${new Date().toTimeString().slice(0, 8)}  ${text}`)
+function toTerminal({ level, text }: Line): void {
+  if (level !== 'debug') console.log(`${new Date().toTimeString().slice(0, 8)}  ${text}`)
 }
 
 function linux(): Host {
@@ -283,7 +284,12 @@ async function webhook(args: string[], signal: AbortSignal): Promise<void> {
   await runWebhook({ ...how, options, cluster: connect(), clock, log }, signal)
 }
 
+function help(): void {
+  console.log(`${usage}\n${helpText()}`)
+}
+
 async function main([command, ...args]: string[]): Promise<void> {
+  if ([command, ...args].some(word => word === '--help' || word === '-h')) return help()
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   switch (command) {
@@ -308,11 +314,11 @@ async function main([command, ...args]: string[]): Promise<void> {
     case 'docs':
       return docs(args)
     case 'version':
+    case '--version':
       return console.log(version())
     case 'help':
-    case '--help':
     case undefined:
-      return console.log(`${usage}\n${helpText()}`)
+      return help()
     default:
       throw new UsageError(`Unknown command ${command}`)
   }

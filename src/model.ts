@@ -187,6 +187,14 @@ export interface Inputs {
   loadMs: number | null
   /** Null for a model that does not run on a GPU. */
   gpu: GpuInputs | null
+  /** Memory of one worker, learned or declared; bytes. */
+  workerBytes: number | null
+  /** Workers that the pod's memory could hold at the most that may be asked for; null where nothing limits it. */
+  memoryMost: number | null
+  /** The most workers that the pool can come to have: the least of maximum, knee, ceiling and `memoryMost`, and at least 1. */
+  usable: number
+  /** The load by what the usable workers can take: 1 is a pod's worth, and more is more than this pod can take. */
+  podDemand: number | null
 }
 
 export interface Decision {

@@ -35,12 +35,12 @@ function setUp(observed: (nowMs: number) => PoolSeen[]) {
   const started: Action[] = []
   const adopted: string[] = []
   const recorded: Parameters<Ports['record']>[0][] = []
-  const urgent: boolean[] = []
+  const urgent: string[][] = []
   const ports: Ports = {
     clock,
     policies: { pool: () => ({ ...policy, minWorkers: 2 }), memory: leftAlone },
     observe(what): Promise<Omit<Observation, 'outcomes' | 'resized'>> {
-      urgent.push(what.torchserve)
+      urgent.push([...what.torchserve])
       const atMs = clock.now()
       const torchserve = { state: 'fresh', value: { url: 'http://t' }, atMs } as const
       const pools = observed(atMs)
@@ -81,7 +81,7 @@ t.test(
     await world.clock.advance(2_000)
     t.equal(world.recorded.length, 3)
     t.equal(world.started.length, 1, 'one change in flight')
-    t.same(world.urgent.slice(0, 2), [false, true], 'while it is, TorchServe is asked each time')
+    t.same(world.urgent.slice(0, 2), [[], ['m']], 'while it is, TorchServe is asked each time')
     stop.abort()
     await running
   },
@@ -98,7 +98,7 @@ t.test('an old description changes nothing before TorchServe was asked again', a
   t.match(world.recorded.at(-1), {
     decisions: [{ reason: 'stale', because: /Asking TorchServe again/ }],
   })
-  t.equal(world.urgent.at(-1), true)
+  t.same(world.urgent.at(-1), ['m'])
   stop.abort()
   await running
 })

@@ -11,12 +11,20 @@ import { stoppable, type OpenGuard } from './stopping.ts'
 const SHRINK_MS = 5_000
 /** The shortest pause in the arrivals that counts as a gap. */
 const QUIET_MS = 150
+const CHANGED = 'the list of workers changed meanwhile'
+
+/** A pool's queue, and those who serve it. */
+export interface Queue {
+  /** Jobs waiting; undefined where TorchServe does not tell. */
+  pending: number | undefined
+  /** Worker ids in TorchServe's order. */
+  workers: readonly string[]
+}
 
 /** What of TorchServe the actuator calls. */
 export interface Actuated {
   scale(pool: PoolId, workers: number): Promise<void>
-  /** Jobs waiting in the pool's queue; undefined where TorchServe does not tell. */
-  pending(pool: PoolId): Promise<number | undefined>
+  queue(pool: PoolId): Promise<Queue>
   /** A text that changes with each arrival at the pool. */
   arrivals(pool: PoolId): Promise<string>
   sendDecoy(pool: PoolId): Promise<() => Decoy>
@@ -50,14 +58,21 @@ export async function shrink(on: Shrinking, action: Action, pool: PoolState): Pr
   const victim = seen.at(-1)
   if (!victim) return inAGap(on, action, pool, untilMs)
   const others = seen.slice(0, -1)
-  if (on.mayDecoy) return behindADecoy(on, action, { victim, others, untilMs })
+  // To describe a GPU's worker TorchServe runs nvidia-smi, and a worker that answers a decoy stands until it has run for all.
+  const mayDecoy = on.mayDecoy && !workers.some(({ gpu }) => gpu)
+  if (mayDecoy) return behindADecoy(on, action, { victim, others, untilMs })
   if (batchSize > 1) return inAGap(on, action, pool, untilMs)
   // Without requests there is no edge to wait for, and a gap at once.
   const quiet = await inAGap(on, action, pool, on.clock.now())
   if (quiet.kind === 'removed') return quiet
   const { clock, processes } = on
+  // First the threads and then the list: whoever comes or goes after that is seen by the threads alone, which takes no time.
+  const threads = () => String(processes.siblings(victim.id, victim.pid).toSorted())
+  const before = threads()
+  if (!isListed(pool, await on.torchserve.queue(action.pool))) return abandoned(CHANGED)
   const edge = await waitForEdge({ clock, processes, victim, others, untilMs })
-  return edge ? remove(on, action, 'edge') : abandoned('no worker turned idle behind two others')
+  if (!edge) return abandoned('no worker turned idle behind two others')
+  return threads() === before ? remove(on, action, 'edge') : abandoned(CHANGED)
 }
 
 async function behindADecoy(
@@ -79,7 +94,7 @@ async function behindADecoy(
       processes,
       worker: stoppable(processes, guard, line.victim.pid),
       sendDecoy: await torchserve.sendDecoy(action.pool),
-      pending: async () => (await torchserve.pending(action.pool)) ?? NaN,
+      pending: async () => (await torchserve.queue(action.pool)).pending ?? NaN,
       remove: () => torchserve.scale(action.pool, action.to),
     })
     if (retired.kind === 'abandoned') return retired
@@ -94,20 +109,32 @@ async function behindADecoy(
 async function inAGap(
   on: Shrinking,
   action: Action,
-  { description, serviceMs }: PoolState,
+  pool: PoolState,
   untilMs: number,
 ): Promise<Shrunk> {
   const { clock, torchserve } = on
+  const { description, serviceMs } = pool
   // A batch is invisible while it is assembled, and in service for a whole service time after.
   const quietMs = Math.max(QUIET_MS, description.maxBatchDelayMs + 2 * (serviceMs ?? QUIET_MS))
+  let hasChanged = false
   const found = await waitForGap({
     clock,
     arrivals: () => torchserve.arrivals(action.pool),
-    pending: async () => (await torchserve.pending(action.pool)) ?? NaN,
+    async pending() {
+      const queue = await torchserve.queue(action.pool)
+      hasChanged ||= !isListed(pool, queue)
+      return hasChanged ? NaN : (queue.pending ?? NaN)
+    },
     quietMs,
     untilMs: untilMs + 2 * quietMs,
   })
-  return found ? remove(on, action, 'gap') : abandoned('requests never paused for long enough')
+  if (found) return remove(on, action, 'gap')
+  return abandoned(hasChanged ? CHANGED : 'requests never paused for long enough')
+}
+
+/** Whether the list is still the one that was decided on: TorchServe is told how many stay, not who goes. */
+function isListed({ description }: PoolState, { workers }: Queue): boolean {
+  return String(workers) === String(description.workers.map(({ id }) => id))
 }
 
 async function remove(

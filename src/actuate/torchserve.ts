@@ -4,7 +4,7 @@ import { isObject } from '../clients/reply.ts'
 import type { TorchServe } from '../clients/torchserve.ts'
 import type { Config } from '../config.ts'
 import type { PoolId } from '../model.ts'
-import type { Actuated } from './shrink.ts'
+import type { Actuated, Queue } from './shrink.ts'
 
 const ARRIVALS = 'ts_inference_requests_total'
 
@@ -15,7 +15,7 @@ export function actuated(
 ): Actuated {
   return {
     scale: (pool, workers) => torchserve.scale(pool, workers),
-    pending: async pool => pendingOf(await torchserve.describe(pool.model), pool),
+    queue: async pool => queueOf(await torchserve.describe(pool.model), pool),
     async arrivals({ model }) {
       const page = await torchserve.metrics([ARRIVALS])
       return page
@@ -32,12 +32,15 @@ export function actuated(
   }
 }
 
-function pendingOf(description: unknown, pool: PoolId): number | undefined {
+function queueOf(description: unknown, pool: PoolId): Queue {
   const versions: unknown[] = Array.isArray(description) ? description : []
-  for (const version of versions) {
-    if (!isObject(version) || version['modelVersion'] !== pool.version) continue
-    const queue = version['jobQueueStatus']
-    return isObject(queue) ? Number(queue['pendingRequests']) : undefined
+  const version = versions
+    .filter(isObject)
+    .find(({ modelVersion }) => modelVersion === pool.version)
+  const queue = version?.['jobQueueStatus']
+  const workers: unknown[] = Array.isArray(version?.['workers']) ? version['workers'] : []
+  return {
+    pending: isObject(queue) ? Number(queue['pendingRequests']) : undefined,
+    workers: workers.map(worker => (isObject(worker) ? String(worker['id']) : '')),
   }
-  return undefined
 }

@@ -78,7 +78,8 @@ class Client implements TorchServe {
     const { caFile, timeoutMs: connectMs } = config
     const wire = (base: URL, connections: number, maxBytes: number) =>
       new Wire({ base, faults, caFile, connectMs, maxBytes, connections })
-    this.#management = wire(config.managementUrl, 4, MiB)
+    // The looks of each second use four of them; a change, or a stopped worker’s proof, shall not wait behind those.
+    this.#management = wire(config.managementUrl, 8, MiB)
     this.#metrics = wire(config.metricsUrl, 1, 4 * MiB)
     this.#inference = wire(config.inferenceUrl, 1, MiB)
     this.#keys = new KeyFile({

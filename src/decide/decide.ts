@@ -7,6 +7,8 @@ import { takeIn } from './intake.ts'
 import type { Ledger } from './ledger.ts'
 import { newPool, type Memory, type PoolMemory } from './memory.ts'
 import { decidePod, openLedger, takeInPod, type PoolUse } from './pod.ts'
+import { podDemand } from './pods.ts'
+import { refusalOf } from './refusals.ts'
 import { rule } from './rules.ts'
 import { hold, lessened, type Ruling } from './ruling.ts'
 import { size } from './sizing.ts'
@@ -22,8 +24,10 @@ const HOLD_LOADS = 20
 
 export interface Decided {
   decisions: readonly Decision[]
-  /** What should become of the pod's memory; undefined where that is not ours to decide. */
+  /** What should become of the pod's memory; undefined where nothing is known of it. */
   resize: ResizeDecision | undefined
+  /** The load in pods such as this one; undefined: not known. */
+  podDemand: number | undefined
   memory: Memory
 }
 
@@ -62,21 +66,19 @@ export function decide(
     latest.set(key, now.memory)
     return now
   })
+  const views = decided.flatMap(one => one.view ?? [])
   const resized = decidePod(pod, seen.pod, ledger, policies.memory, nowMs)
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
+    podDemand: views.length < pools.length ? undefined : podDemand(views, ledger),
     memory: {
       pools: new Map(decided.map(one => [one.key, one.memory])),
       pod: resized.memory,
+      urgent: new Set(decided.flatMap(one => one.urgent)),
       gpu,
     },
   }
-}
-
-/** Whether some pool cannot wait for TorchServe's next regular description. */
-export function wantsFreshLook(memory: Memory): boolean {
-  return memory.pools.values().some(pool => pool.wantsFreshLook || pool.change !== undefined)
 }
 
 /** Whether a resize is under way, which shows in the pod. */
@@ -94,12 +96,15 @@ interface Taken {
 function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
   if (pool.description.state === 'absent') return []
   const { id, workers } = pool.description.value
+  const policy = policies.pool(id.model)
+  const isScaled = refusalOf({ policy, description: pool.description.value, memory }) === undefined
   const ordered = memory.change?.action.kind === 'grow' ? memory.change.action.to : 0
   return [
     {
       key: pool.key,
-      cost: costOf(memory.cost, policies.pool(id.model)),
+      cost: costOf(memory.cost, policy),
       workers: Math.max(workers.length, ordered),
+      kept: isScaled ? policy.minWorkers : workers.length,
       used: workers.reduce((sum, { use }) => sum + (use?.bytes ?? 0), 0),
     },
   ]
@@ -110,13 +115,21 @@ function decidePool(
   { pool, memory }: Taken,
   { gpu, ledger }: { gpu: GpuView | undefined; ledger: Ledger },
   nowMs: number,
-): { key: string; decision: Decision[]; memory: PoolMemory } {
-  if (pool.description.state === 'absent') return { key: pool.key, decision: [], memory }
+): { key: string; decision: Decision[]; view?: View; memory: PoolMemory; urgent: string[] } {
+  if (pool.description.state === 'absent') {
+    return { key: pool.key, decision: [], memory, urgent: [] }
+  }
   const known = { ...memory, onGpu: gpu !== undefined }
-  const view = { ...viewOf(policies, pool, pool.description, known, nowMs), gpu }
-  const ruling = confirmed(view, rule(view), pool, ledger)
+  const view = {
+    ...viewOf(policies, pool, pool.description, { memory: known, ledger }, nowMs),
+    gpu,
+  }
+  const ruled = rule(view)
+  const ruling = confirmed(view, ruled, pool, ledger)
+  const isBlind = ruled.action !== undefined && !view.fresh
   return {
     key: pool.key,
+    view,
     decision: [
       {
         atMs: nowMs,
@@ -129,6 +142,7 @@ function decidePool(
       },
     ],
     memory: ruling.memory,
+    urgent: isBlind || ruling.memory.change ? [view.description.id.model] : [],
   }
 }
 
@@ -136,7 +150,7 @@ function viewOf(
   policies: Policies,
   pool: PoolSeen,
   seen: Exclude<PoolSeen['description'], { state: 'absent' }>,
-  memory: PoolMemory,
+  { memory, ledger }: { memory: PoolMemory; ledger: Ledger },
   nowMs: number,
 ): Omit<View, 'gpu'> {
   const description = seen.value
@@ -158,7 +172,9 @@ function viewOf(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
-    memory: { ...memory, workers: census.tracks, window, wantsFreshLook: false },
+    workerBytes: ledger.cost(pool.key),
+    memoryMost: ledger.most(pool.key),
+    memory: { ...memory, workers: census.tracks, window },
   }
 }
 
@@ -168,7 +184,7 @@ function confirmed(view: View, ruling: Ruling, pool: PoolSeen, ledger: Ledger): 
   if (!view.fresh) {
     const why = pool.description.state === 'stale' ? ` (${pool.description.why})` : ''
     const because = `Asking TorchServe again${why} before a change. ${ruling.because}`
-    return hold(view, 'stale', because, { ...view.memory, wantsFreshLook: true })
+    return hold(view, 'stale', because)
   }
   if (ruling.action.kind !== 'grow') return ruling
   const admission = ledger.admit(view.key, ruling.action.to)

@@ -5,6 +5,8 @@ const REMEMBER_MS = 60_000
 /** The arrival rate is the mean over this time, or the smoothed rate where that is higher. */
 const RATE_MS = 3_000
 const SMOOTHING = 0.3
+/** Pods follow slowly, and a few arrivals more or less must not move them. */
+const STEADY_MS = 30_000
 /** Below this many answers the handler's own time is trusted more than the counters. */
 const ENOUGH_ANSWERS = 20
 
@@ -129,6 +131,15 @@ export function arrivalRate(demand: Demand): number | undefined {
   // An exponential average never reaches zero, and an idle model must be seen as idle.
   const smoothed = (demand.smoothed ?? 0) < 0.01 ? 0 : (demand.smoothed ?? 0)
   return Math.max(mean, smoothed)
+}
+
+/** The mean over a longer while; undefined until two samples are there. */
+export function steadyRate(demand: Demand): number | undefined {
+  const recent = latest(demand.samples, STEADY_MS)
+  const first = recent[0]
+  const end = recent.at(-1)
+  if (!first || !end || end.atMs <= first.atMs) return undefined
+  return ((end.requests - first.requests) * 1000) / (end.atMs - first.atMs)
 }
 
 /** Busy workers over the last `ms`. */

@@ -3,8 +3,12 @@ import type { Change, WorkerTrack } from './memory.ts'
 
 /** The shortest time a load is given before it counts as hanging. */
 const PATIENCE_MS = 30_000
+/** It ends so much before TorchServe itself kills the load and tries again: this long, or this part of its time. */
+const BEFORE_TIMEOUT_MS = 5_000
+const BEFORE_TIMEOUT = 0.15
 
 export type Growth =
+  /** The list is shorter than commanded, as it may be for a moment. */
   | { state: 'waiting' }
   | { state: 'loading'; ready: number; of: number }
   | { state: 'loaded'; tookMs: number }
@@ -31,9 +35,10 @@ export function watchGrowth(
   if (old.length > 1 && old.every(worker => restarted(worker.id))) return { state: 'launcher' }
 
   const elapsed = nowMs - change.sinceMs
+  const { startupTimeoutMs } = description
   const patience = Math.min(
     Math.max(PATIENCE_MS, 10 * (loadMs ?? Infinity)),
-    description.startupTimeoutMs - PATIENCE_MS / 6,
+    startupTimeoutMs - Math.min(BEFORE_TIMEOUT_MS, BEFORE_TIMEOUT * startupTimeoutMs),
   )
   for (const [index, worker] of description.workers.entries()) {
     if (change.before.has(worker.id) || worker.ready) continue
@@ -44,9 +49,8 @@ export function watchGrowth(
       return { state: 'failed', keep: index, why: `it has been loading for ${seconds} s` }
     }
   }
+  if (description.workers.length < change.action.to) return { state: 'waiting' }
   const ready = fresh.filter(worker => worker.ready).length
-  if (ready < fresh.length || description.workers.length < change.action.to) {
-    return { state: 'loading', ready, of: change.action.to - old.length }
-  }
+  if (ready < fresh.length) return { state: 'loading', ready, of: fresh.length }
   return { state: 'loaded', tookMs: elapsed }
 }

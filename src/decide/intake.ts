@@ -1,7 +1,7 @@
 /** What a pool's memory takes in before anything is decided: what it did, what became of actions, what its workers cost. */
 import type { Description, Outcome, PoolSeen } from '../model.ts'
 import { learnCost } from './cost.ts'
-import { addSample, sampleOf } from './demand.ts'
+import { addSample, sampleOf, type Sample } from './demand.ts'
 import type { PoolMemory } from './memory.ts'
 
 /** Between two workers that go, so that what the first one's absence does is seen. */
@@ -47,8 +47,14 @@ function count(
     demand: addSample(memory.demand, sample),
     waitingTicks: pending > 0 ? memory.waitingTicks + 1 : 0,
     requestsWithWorkers:
-      workers.length > 0 ? sample.requests : (memory.requestsWithWorkers ?? sample.requests),
+      workers.length > 0 ? sample.requests : servedBefore(memory.requestsWithWorkers, sample),
   }
+}
+
+/** What had arrived before the pool was at zero workers; a TorchServe that restarted there has served nothing. */
+function servedBefore(known: number | undefined, { requests }: Sample): number {
+  if (known === undefined) return requests
+  return requests < known ? 0 : known
 }
 
 function servedUs({ demand }: PoolMemory): number {

@@ -10,6 +10,8 @@ export interface Account {
   cost: number | undefined
   /** Workers that are there, or were ordered. */
   workers: number
+  /** What the pool has whatever the load: its minimum, or all of them where they are not scaled. */
+  kept: number
 }
 
 export interface Books {
@@ -21,6 +23,8 @@ export interface Books {
   granted: number | undefined
   /** The most that may be asked for; at least what is granted. */
   most: number
+  /** The same without regard to what passes, as an API server that cannot be asked for a moment. */
+  lasting: number
   /** What keeps it from being more, as the end of a sentence. */
   because: string
 }
@@ -58,6 +62,45 @@ export class Ledger {
     return this.#sum(({ key, workers }) => Math.max(workers, this.#wanted.get(key) ?? 0))
   }
 
+  cost(key: PoolKey): number | undefined {
+    return this.#accounts.get(key)?.cost
+  }
+
+  /**
+   * The most workers that memory could ever hold of a pool beside those that other pools keep, whatever is there now; Infinity
+   * where nothing limits it. While that is not known no worker is started, so those that are there are the most.
+   */
+  most(key: PoolKey): number {
+    const { base = 0, granted, lasting, margin } = this.#books
+    const account = this.#accounts.get(key)
+    if (!account || granted === Infinity) return Infinity
+    if (granted === undefined || account.cost === undefined || this.need === undefined) {
+      return account.workers
+    }
+    const others = this.#kept(each => each !== account)
+    const room = withoutMargin(lasting, margin) - base - others
+    const most = Math.max(0, Math.floor(room / account.cost))
+    // Needs are whole MiB, and the quotient may be a hair below a whole number.
+    const next = this.#sum(each => (each === account ? most + 1 : each.kept)) ?? Infinity
+    return next <= lasting ? most + 1 : most
+  }
+
+  /** Which part of the memory for workers pools would take that had so many each; undefined where nothing limits it, or it is not known. */
+  share(workersOf: ReadonlyMap<PoolKey, number>): number | undefined {
+    const { base = 0, granted, lasting, margin } = this.#books
+    if (granted === undefined || granted === Infinity || this.need === undefined) return undefined
+    let taken = 0
+    let largest = 0
+    for (const [key, workers] of workersOf) {
+      const cost = this.cost(key) ?? 0
+      taken += workers * cost
+      largest = Math.max(largest, cost)
+    }
+    const others = this.#kept(({ key }) => !workersOf.has(key))
+    const room = withoutMargin(lasting, margin) - base - others
+    return taken === 0 ? 0 : taken / Math.max(room, largest)
+  }
+
   /** Whether a pool may grow to `to` workers; what is granted is taken. */
   admit(key: PoolKey, to: number): Admission {
     const { granted, most, because } = this.#books
@@ -88,6 +131,13 @@ export class Ledger {
 
   #needWith(account: Account, workers: number): number | undefined {
     return this.#sum(each => (each === account ? workers : each.workers))
+  }
+
+  /** Bytes of the workers that stay. */
+  #kept(which: (account: Account) => boolean): number {
+    return [...this.#accounts.values()]
+      .filter(which)
+      .reduce((sum, { cost = 0, kept }) => sum + kept * cost, 0)
   }
 
   #sum(workersOf: (account: Account) => number): number | undefined {

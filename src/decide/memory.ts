@@ -58,17 +58,22 @@ export interface PoolMemory {
   launcher: boolean
   /** Its workers run on GPUs; as last seen, while there are none. */
   onGpu: boolean
-  /** The last description was too old for the change it led to. */
-  wantsFreshLook: boolean
 }
 
 export interface Memory {
   pools: ReadonlyMap<PoolKey, PoolMemory>
   pod: PodMemory
+  /** Models that cannot wait for TorchServe's next regular description: a change is under way, or waits for it. */
+  urgent: ReadonlySet<string>
   gpu: GpuMemory
 }
 
-export const emptyMemory: Memory = { pools: new Map(), pod: newPod, gpu: noGpuMemory }
+export const emptyMemory: Memory = {
+  pools: new Map(),
+  pod: newPod,
+  urgent: new Set(),
+  gpu: noGpuMemory,
+}
 
 export function newPool(nowMs: number): PoolMemory {
   return {
@@ -92,6 +97,5 @@ export function newPool(nowMs: number): PoolMemory {
     requestsWithWorkers: undefined,
     launcher: false,
     onGpu: false,
-    wantsFreshLook: false,
   }
 }

@@ -1,6 +1,6 @@
 /** The memory of the pod as a whole: what workers may take of it, and whether it should change. */
 import type { MemoryPolicy } from '../config.ts'
-import type { MemoryInputs, Observation, PodSeen, ResizeDecision } from '../model.ts'
+import type { MemoryInputs, Observation, PodSeen, ResizeDecision, ResizeReason } from '../model.ts'
 import { Ledger, withoutMargin, type Account, type Books } from './ledger.ts'
 import { active, learnLimit, type Limit } from './limits.ts'
 import { amountsFor, distanceIn } from './resize/amounts.ts'
@@ -16,6 +16,8 @@ import { inMib } from './words.ts'
 const BASE_WINDOW_MS = 10 * 60_000
 const MARGIN = 0.1
 const LARGEST_MARGIN = 0.4
+const WITHOUT_CAP =
+  'No cap is set (STOKER_MAX_MEMORY), so the memory stays as it is and workers scale within it.'
 
 export interface PodMemory {
   resize: ResizeMemory
@@ -92,20 +94,20 @@ function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: n
   const base = largest(memory.base) ?? memory.declaredBase
   const margin = active(memory.margin, nowMs)?.most ?? MARGIN
   const granted = grantedBytes(pod, policy)
-  const none = { base, margin, granted, most: granted ?? 0 }
-  if (memory.resize.suspect) {
-    const because = 'the pod may have kept an older limit, which is being set right'
-    return { ...none, granted: 0, most: 0, because }
-  }
-  const has = granted === undefined ? '' : `the container has ${inMib(granted)}; `
-  const cannot = whyNotMore(memory, pod, policy, nowMs)
-  if (cannot) return { ...none, because: `${has}${cannot}` }
   const cap = capOf(memory, pod, policy)
   const ceiling = active(memory.resize.ceiling, nowMs)
-  const most = Math.max(Math.min(cap, ceiling?.most ?? Infinity), granted ?? 0)
+  const feasible = Math.max(Math.min(cap, ceiling?.most ?? Infinity), granted ?? 0)
+  const trouble = whyNotMore(memory, pod, policy, nowMs)
+  const lasting = trouble?.lasts ? (granted ?? 0) : feasible
+  if (memory.resize.suspect) {
+    const because = 'the pod may have kept an older limit, which is being set right'
+    return { base, margin, granted: 0, most: 0, lasting, because }
+  }
   const isRefused = ceiling !== undefined && ceiling.most < cap
-  const why = isRefused ? `more was refused: ${ceiling.why}` : `the cap is ${inMib(cap)}`
-  return { ...none, most, because: `${has}${why}` }
+  const ofThem = isRefused ? `more was refused: ${ceiling.why}` : `the cap is ${inMib(cap)}`
+  const has = granted === undefined ? '' : `the container has ${inMib(granted)}; `
+  const because = `${has}${trouble?.text ?? ofThem}`
+  return { base, margin, granted, most: trouble ? (granted ?? 0) : feasible, lasting, because }
 }
 
 /** The most that may be asked for: a Burstable container's request stays a little below its limit. */
@@ -131,22 +133,28 @@ function grantedBytes({ memory, state }: PodSeen, policy: MemoryPolicy): number 
   return Math.min(limit, container?.allocatedRequestBytes ?? Infinity)
 }
 
-/** Why no more memory can be asked for at all, as the end of a sentence. */
+/** Why no more memory can be asked for at all, as the end of a sentence, and whether that is more than a moment's trouble. */
 function whyNotMore(
   { resize }: PodMemory,
   { state }: PodSeen,
   policy: MemoryPolicy,
   nowMs: number,
-): string | undefined {
-  if (policy.maxMemory === undefined) return 'no cap is set (STOKER_MAX_MEMORY), so it stays'
-  if (state.state !== 'fresh') return `more cannot be asked for: ${state.why}`
+): { text: string; lasts: boolean } | undefined {
+  const always = (text: string) => ({ text, lasts: true })
+  if (policy.maxMemory === undefined)
+    return always('no cap is set (STOKER_MAX_MEMORY), so it stays')
+  if (state.state === 'absent') return always(`more cannot be asked for: ${state.why}`)
   const standing = state.value.peers.find(({ wroteAtMs }) => wroteAtMs === undefined)
-  if (standing) return `${standing.name} sets the memory of this pod`
-  if (resize.peer && nowMs < resize.peer.untilMs) return 'somebody else has just set its memory'
-  return active(resize.off, nowMs)?.why ?? unfitness(state.value)?.text
+  if (standing) return always(`${standing.name} sets the memory of this pod`)
+  const peer = resize.peer && nowMs < resize.peer.untilMs
+  if (peer) return always('somebody else has just set its memory')
+  const off = active(resize.off, nowMs)
+  if (off) return always(off.why)
+  if (state.state === 'fresh') return unfitness(state.value)
+  return { text: `more cannot be asked for: ${state.why}`, lasts: false }
 }
 
-/** Whether the pod's memory should change; undefined where that is not Stoker's to decide. */
+/** Whether the pod's memory should change; undefined where nothing is known of it and no cap is set. */
 export function decidePod(
   memory: PodMemory,
   { memory: cgroup, state }: PodSeen,
@@ -154,11 +162,17 @@ export function decidePod(
   policy: MemoryPolicy,
   nowMs: number,
 ): { decision: ResizeDecision | undefined; memory: PodMemory } {
-  if (policy.maxMemory === undefined) return { decision: undefined, memory }
   const inputs = inputsOf(memory, { memory: cgroup, state }, ledger, policy, nowMs)
+  const hold = (reason: ResizeReason, because: string) => ({
+    decision: { atMs: nowMs, reason, because, inputs },
+    memory,
+  })
+  if (policy.maxMemory === undefined) {
+    const isKnown = state.state !== 'absent' || cgroup.state !== 'absent'
+    return isKnown ? hold('unsupported', WITHOUT_CAP) : { decision: undefined, memory }
+  }
   if (state.state !== 'fresh') {
-    const because = `The pod cannot be read: ${state.why}`
-    return { decision: { atMs: nowMs, reason: 'memory_stale', because, inputs }, memory }
+    return hold('memory_stale', `The pod cannot be read: ${state.why}`)
   }
   const { memory: resize, ...ruling } = ruleResize({
     nowMs,

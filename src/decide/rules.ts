@@ -32,6 +32,15 @@ const inOrder: readonly Rule[] = [
 
 /** The first rule that settles the matter decides; what the rules before it learned is kept. */
 export function rule(view: View): Ruling {
+  const ruling = firstToSettle(view)
+  const { census, listed } = view
+  const dead = census.dead.size
+  if (ruling.action || dead === 0 || dead === listed) return ruling
+  const because = `${ruling.because} ${count(dead)} of the list ${are(dead)} dead and keep${dead === 1 ? 's' : ''} /ping red; replaced only when no other serves.`
+  return { ...ruling, because }
+}
+
+function firstToSettle(view: View): Ruling {
   let seen = view
   for (const one of inOrder) {
     const said = one(seen)

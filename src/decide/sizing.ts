@@ -1,11 +1,13 @@
 import type { PoolPolicy } from '../config.ts'
 import type { Description } from '../model.ts'
-import { arrivalRate, serviceTime } from './demand.ts'
-import { workersNeeded } from './erlang.ts'
+import { arrivalRate, serviceTime, steadyRate } from './demand.ts'
+import { workersFilled, workersNeeded, type Load } from './erlang.ts'
 import type { PoolMemory } from './memory.ts'
 
 /** The least time a backlog is given to drain. */
 const DRAIN_MS = 5_000
+/** A pod more takes about so long to come: what waits until then is not ordered a second time. */
+const POD_START_MS = 120_000
 /** On the way down the wait must be met with this much to spare. */
 const MARGIN = 0.8
 /** Loads that run together slow each other down; together they may take this part of the start-up timeout. */
@@ -20,6 +22,8 @@ export interface Needed {
   now: number
   /** Workers for the arrivals with a margin: what must have been enough before a worker goes. */
   safely: number
+  /** Workers for the arrivals of the last while, between whole numbers: what is scaled by in pods. */
+  filled: number
 }
 
 /** How many workers the load asks for, unclipped; undefined while arrivals or service time are not known. */
@@ -32,30 +36,30 @@ export function size(
   const serviceMs = serviceTime(memory.demand)
   if (arrivals === undefined) return undefined
   if (serviceMs === undefined) {
-    return arrivals === 0 ? { arrivals, serviceMs: 0, steady: 0, now: 0, safely: 0 } : undefined
+    const none = { steady: 0, now: 0, safely: 0, filled: 0 }
+    return arrivals === 0 ? { arrivals, serviceMs: 0, ...none } : undefined
   }
   const waitMs = policy.maxWaitMs ?? 1.5 * serviceMs
-  const workers = (rate: number, share: number) =>
-    workersNeeded(
-      {
-        arrivalsPerSecond: rate,
-        serviceMs,
-        batchSize: description.batchSize,
-        maxBatchDelayMs: description.maxBatchDelayMs,
-      },
-      waitMs,
-      share,
-    )
+  const { batchSize, maxBatchDelayMs } = description
+  const at = (rate: number): Load => ({
+    arrivalsPerSecond: rate,
+    serviceMs,
+    batchSize,
+    maxBatchDelayMs,
+  })
+  const workers = (rate: number, share: number) => workersNeeded(at(rate), waitMs, share)
   // A queue seen once may be a coincidence of arrivals, and a backlog never asks for more than the arrivals do.
   const waiting = memory.waitingTicks >= 2 ? (description.pending ?? 0) : 0
   const drainMs = Math.max(DRAIN_MS, (memory.loadMs ?? 0) / 2)
   const backlog = Math.min((waiting * 1000) / drainMs, arrivals)
+  const steadily = (steadyRate(memory.demand) ?? arrivals) + (waiting * 1000) / POD_START_MS
   return {
     arrivals,
     serviceMs,
     steady: workers(arrivals, policy.waitProbability),
     now: workers(arrivals + backlog, policy.waitProbability),
     safely: workers(arrivals, policy.waitProbability * MARGIN),
+    filled: workersFilled(at(steadily), waitMs, policy.waitProbability),
   }
 }
 

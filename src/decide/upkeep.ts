@@ -1,10 +1,11 @@
 /** Rules about the workers themselves, whatever the load: changes under way, changes by others, the dead, the bounds. */
 import { watchGrowth } from './growth.ts'
-import { learnLimit } from './limits.ts'
+import { active, learnLimit } from './limits.ts'
 import { change, hold, learned, shrink, type Rule, type Ruling } from './ruling.ts'
+import { refusalOf, refusals } from './refusals.ts'
 import { nextStep } from './sizing.ts'
 import { capOf, type View } from './view.ts'
-import { are, count, load, refusals, seconds, were } from './words.ts'
+import { are, count, load, seconds, were } from './words.ts'
 
 /** An action that TorchServe never confirmed is given up after this long. */
 const LOST_MS = 60_000
@@ -12,13 +13,12 @@ const FOREIGN_MS = 60_000
 const FOREIGN_LONGEST_MS = 60 * 60_000
 /** How long a worker found failing may go on before it is rolled back: one that crashed is back after a second or two. */
 const FAILING_MS = 10_000
+/** Parts of TorchServe's patience with a failing worker, after which those that serve behind it go: one by one, then at once. */
+const ONE_BY_ONE = 0.25
+const AT_ONCE = 0.5
 
 export const refused: Rule = view => {
-  const refusal = view.policy.scale
-    ? view.memory.launcher
-      ? 'launcher'
-      : view.description.refusal
-    : 'switched_off'
+  const refusal = refusalOf(view)
   if (!refusal) return undefined
   return hold(view, 'refused', `Workers of this model are left alone: ${refusals[refusal]}.`)
 }
@@ -42,8 +42,8 @@ export const growing: Rule = view => {
   switch (growth.state) {
     case 'waiting':
       if (nowMs - flying.sinceMs < FAILING_MS)
-        return hold(view, 'loading', 'Waiting for the new worker to be listed.')
-      return hold(view, 'loading', 'The new worker never came; taking the list as it is.', {
+        return hold(view, 'loading', 'Waiting for all new workers to be listed.')
+      return hold(view, 'loading', 'Not all new workers came; taking the list as it is.', {
         ...memory,
         change: undefined,
         expected: undefined,
@@ -57,7 +57,9 @@ export const growing: Rule = view => {
     case 'launcher':
       return refused({ ...view, memory: { ...memory, launcher: true, change: undefined } })
     case 'failed':
-      return rollBack(view, growth.keep, growth.why)
+      return servingFrom(view, growth.keep) > 0
+        ? standBy(view, growth.why)
+        : rollBack(view, growth.keep, growth.why)
     case 'loaded': {
       const loadMs =
         memory.loadMs === undefined ? growth.tookMs : (memory.loadMs + growth.tookMs) / 2
@@ -71,11 +73,24 @@ export const growing: Rule = view => {
   }
 }
 
-function rollBack(view: View, keep: number, why: string): Ruling {
+/** `bearable`: how many workers are known to load beside each other, if more than are kept. */
+function rollBack(view: View, keep: number, why: string, bearable = keep): Ruling {
   const to = Math.max(keep, 0)
   const because = `A new worker could not load (${why}): back to ${count(to)} before TorchServe calls itself unhealthy.`
-  const ceiling = learnLimit(view.memory.ceiling, Math.max(to, 1), why, view.nowMs)
+  const ceiling = learnLimit(view.memory.ceiling, Math.max(bearable, 1), why, view.nowMs)
   return change(view, 'rollback', to, 'load_failed', because, { ...view.memory, ceiling })
+}
+
+function servingFrom(view: View, index: number): number {
+  return view.description.workers.slice(index).filter(worker => worker.ready).length
+}
+
+/** TorchServe takes only the last ones away, and those serve: the failed one stays among them while it is tried again. */
+function standBy(view: View, why: string): Ruling {
+  const { census, memory, nowMs } = view
+  const because = `A new worker could not load (${why}); it stays while those behind it serve, and TorchServe tries it again.`
+  const ceiling = learnLimit(memory.ceiling, Math.max(census.ready, 1), why, nowMs)
+  return hold(view, 'load_failed', because, { ...memory, change: undefined, ceiling })
 }
 
 export const changedByOthers: Rule = view => {
@@ -115,7 +130,7 @@ export const allDead: Rule = view => {
 
 /** Workers at the end of the list that fail to load, or are dead: those that our own growth left when the agent died. */
 export const failing: Rule = view => {
-  const { census, description, nowMs } = view
+  const { census, description, memory, nowMs } = view
   const isFailing = (id: string) => {
     const track = census.tracks.get(id)
     if (census.dead.has(id)) return true
@@ -123,8 +138,28 @@ export const failing: Rule = view => {
     return nowMs - track.failedSinceMs > Math.min(FAILING_MS, description.maxRetryMs / 2)
   }
   const keep = description.workers.findLastIndex(worker => !isFailing(worker.id)) + 1
-  if (keep === description.workers.length || census.ready === 0) return undefined
-  return rollBack(view, keep, 'it was found failing')
+  if (census.ready === 0) return undefined
+  if (keep === description.workers.length) return failingAmongServing(view, isFailing)
+  return rollBack(view, keep, 'it was found failing', active(memory.ceiling, nowMs)?.most)
+}
+
+/** A worker that never loaded, with others behind it that serve: they go before TorchServe loses its patience with it. */
+function failingAmongServing(view: View, isFailing: (id: string) => boolean): Ruling | undefined {
+  const { census, description, nowMs } = view
+  const first = description.workers.findIndex(({ id }) => isFailing(id) && !census.dead.has(id))
+  const sinceMs = census.tracks.get(description.workers[first]?.id ?? '')?.failedSinceMs
+  if (sinceMs === undefined) return undefined
+  const failingMs = nowMs - sinceMs
+  if (failingMs > AT_ONCE * description.maxRetryMs) {
+    const bearable = active(view.memory.ceiling, nowMs)?.most
+    return rollBack(view, first, 'TorchServe’s patience with it ends', bearable)
+  }
+  if (failingMs < ONE_BY_ONE * description.maxRetryMs) return undefined
+  return shrink(
+    view,
+    'load_failed',
+    `Worker ${first + 1} of the list cannot load, and those behind it stand in its way`,
+  )
 }
 
 export const pausing: Rule = view => {
@@ -134,7 +169,7 @@ export const pausing: Rule = view => {
 }
 
 export const outOfBounds: Rule = view => {
-  const { census, description, listed, memory, policy } = view
+  const { census, counters, description, listed, memory, policy } = view
   const live = listed - census.dead.size
   if (live < policy.minWorkers) {
     const to = Math.min(policy.minWorkers, capOf(view).workers)
@@ -148,7 +183,8 @@ export const outOfBounds: Rule = view => {
       `The minimum is ${count(policy.minWorkers)}, ${live} ${are(live)} there.`,
     )
   }
-  if (live > policy.maxWorkers) {
+  // Without arrivals to look at nobody is taken, not even above the maximum: TorchServe starts a worker per core by itself.
+  if (live > policy.maxWorkers && counters.state === 'fresh') {
     return shrink(
       view,
       'above_maximum',

@@ -3,6 +3,7 @@ import type { Counters, Description, Inputs, PoolKey, Reading } from '../model.t
 import type { GpuView } from './gpu/room.ts'
 import { active } from './limits.ts'
 import type { PoolMemory } from './memory.ts'
+import { demandOf, usableOf } from './pods.ts'
 import type { Needed } from './sizing.ts'
 import type { Census } from './workers.ts'
 
@@ -25,6 +26,10 @@ export interface View {
   waiting: number
   /** Undefined for a model that does not run on a GPU. */
   gpu: GpuView | undefined
+  /** Bytes of one worker; undefined: not known. */
+  workerBytes: number | undefined
+  /** The most workers that memory could ever hold; Infinity where nothing limits it. */
+  memoryMost: number
   memory: PoolMemory
 }
 
@@ -57,5 +62,9 @@ export function inputsOf(view: View): Inputs {
     ceiling: active(memory.ceiling, nowMs)?.most ?? null,
     loadMs: memory.loadMs ?? null,
     gpu: view.gpu ? { ...view.gpu.inputs, fits: view.gpu.fits ?? null } : null,
+    workerBytes: view.workerBytes ?? null,
+    memoryMost: view.memoryMost === Infinity ? null : view.memoryMost,
+    usable: usableOf(view),
+    podDemand: demandOf(view) ?? null,
   }
 }

@@ -1,14 +1,4 @@
-import type { Refusal } from '../model.ts'
 import type { View } from './view.ts'
-
-export const refusals: Record<Refusal, string> = {
-  stateful: 'its sequences are tied to their worker and would be lost with it',
-  parallel: 'one worker is a group of processes over several devices',
-  continuous_batching: 'requests stay in the worker over many steps',
-  job_ticket: 'requests are refused instead of queued, so there is no load to see',
-  launcher: 'cpu_launcher_enable restarts every worker at each change',
-  switched_off: 'STOKER_MODELS says scale: false',
-}
 
 /** The load and what it asks for, as the beginning of a sentence. */
 export function load(view: View): string {

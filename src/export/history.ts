@@ -1,7 +1,7 @@
-import type { Action, Inputs, Note, PoolKey, Reason } from '../model.ts'
+import type { Action, Decision, Inputs, Note, Outcome, PoolKey, Reason } from '../model.ts'
 import { gpusOf, type GpusNow } from './gpus.ts'
-import { createLog } from './log.ts'
-import type { LoggedDecision } from './log.ts'
+import { createLog, type Logged } from './log.ts'
+import { createMemoryHistory, type LoggedResize, type MemoryState } from './memory-history.ts'
 import { reasons } from './reasons.ts'
 import { identify, poolsOf } from './tick.ts'
 import type { PoolNow, Tick } from './tick.ts'
@@ -19,9 +19,15 @@ export type Point = readonly [
   loading: number | null,
   dead: number | null,
   wanted: number | null,
-  limit: number | null,
+  usable: number | null,
   serviceMs: number | null,
 ]
+
+export interface LoggedDecision extends Logged<Decision, Outcome> {
+  key: PoolKey
+  model: string
+  version: string
+}
 
 /** A pool as the page draws it. */
 export interface PoolState {
@@ -39,7 +45,6 @@ export interface PoolState {
   arrivalsPerSecond: number | null
   waiting: number | null
   wanted: number | null
-  limit: number
   points: readonly Point[]
 }
 
@@ -57,6 +62,9 @@ export interface State {
   /** How many pools are served beyond the number kept. */
   poolsLeftOut: number
   decisions: readonly LoggedDecision[]
+  /** Null where nothing is known of it. */
+  memory: MemoryState | null
+  resizes: readonly LoggedResize[]
 }
 
 export interface History {
@@ -64,12 +72,19 @@ export interface History {
   state(sinceMs: number): Omit<State, 'agent' | 'nowMs'>
   /** Newest first; only those of pool `key` if given. */
   decisions(key?: string): LoggedDecision[]
+  /** What was decided about the pod's memory, newest first. */
+  resizes(): LoggedResize[]
   /** Every pool that is served or has a decision in the log. */
   keys(): Set<PoolKey>
 }
 
 export function createHistory(): History {
-  const log = createLog()
+  const log = createLog<Decision, Outcome, LoggedDecision>({
+    decided: ({ pool }) => identify(pool),
+    ended: ({ action }) => identify(action.pool),
+    log: logged,
+  })
+  const memory = createMemoryHistory(POINTS_MAX)
   const points = new Map<string, Point[]>()
   let tick: Tick | undefined
   let pools: PoolNow[] = []
@@ -88,6 +103,7 @@ export function createHistory(): History {
       }
       for (const outcome of outcomes) log.attach(outcome, atMs)
       for (const decision of next.decisions) log.add(decision, atMs)
+      memory.record(next)
     },
     state: sinceMs => ({
       tickAtMs: tick?.seen.atMs ?? null,
@@ -97,8 +113,11 @@ export function createHistory(): History {
       pools: pools.map(pool => stateOf(pool, after(points.get(pool.id) ?? [], sinceMs))),
       poolsLeftOut: Math.max(0, (tick?.decisions.length ?? 0) - pools.length),
       decisions: log.since(sinceMs),
+      memory: memory.state(sinceMs),
+      resizes: memory.since(sinceMs),
     }),
-    decisions: key => log.list(key),
+    decisions: key => log.list().filter(each => key === undefined || each.key === key),
+    resizes: () => memory.since(-Infinity),
     keys: () => new Set([...pools.map(pool => pool.decision.key), ...log.list().map(d => d.key)]),
   }
 }
@@ -123,17 +142,24 @@ function after(points: readonly Point[], sinceMs: number): readonly Point[] {
 
 function pointOf(pool: PoolNow, atMs: number): Point {
   const { ready = null, loading = null, dead = null } = pool.workers ?? {}
-  const { arrivalsPerSecond, waiting, wanted, limit } = pool
-  const { serviceMs } = pool.decision.inputs
-  return [atMs, arrivalsPerSecond, waiting, ready, loading, dead, wanted, limit, serviceMs]
+  const { arrivalsPerSecond, waiting, wanted } = pool
+  const { serviceMs, usable } = pool.decision.inputs
+  return [atMs, arrivalsPerSecond, waiting, ready, loading, dead, wanted, usable, serviceMs]
 }
 
 function stateOf(now: PoolNow, since: readonly Point[]): PoolState {
-  const { id, fresh, arrivalsPerSecond, waiting, wanted, limit } = now
+  const { id, fresh, arrivalsPerSecond, waiting, wanted } = now
   const { key, pool, reason, because, inputs, action = null } = now.decision
   const { label } = reasons[reason]
-  const numbers = { fresh, arrivalsPerSecond, waiting, wanted, limit }
+  const numbers = { fresh, arrivalsPerSecond, waiting, wanted }
   return { id, key, ...pool, reason, label, because, action, inputs, ...numbers, points: since }
+}
+
+function logged(id: number, decision: Decision): LoggedDecision {
+  const { atMs, key, pool, reason, because, inputs, action = null } = decision
+  const { label } = reasons[reason]
+  const when = { atMs, lastMs: atMs, times: 1 }
+  return { id, ...when, key, ...pool, reason, label, because, inputs, action, outcomes: [] }
 }
 
 function torchserveOf(tick: Tick | undefined): State['torchserve'] {

@@ -1,104 +1,123 @@
-import type { Action, Decision, Inputs, Outcome, PoolKey, Reason } from '../model.ts'
-import { reasons } from './reasons.ts'
-import { identify } from './tick.ts'
+/** What was decided, one entry for each change and each new reason. */
 
 export const DECISIONS_MAX = 200
 const OUTCOMES_MAX = 8
 
-/** A decision that changed something or whose reason was new; each repetition adds to `times`. */
-export interface LoggedDecision {
-  id: number
+/** A change of one kind from one state to another. */
+interface Change {
+  kind: string
+  from: unknown
+  to: unknown
+}
+
+interface Decided {
   atMs: number
+  reason: string
+  because: string
+  inputs: object
+  action?: Change
+}
+
+interface Ended {
+  kind: string
+  action: Change
+}
+
+/** A decision that changed something or whose reason was new; each repetition adds to `times`. */
+export interface Logged<D extends Decided, O extends Ended> extends Pick<
+  D,
+  'atMs' | 'reason' | 'because' | 'inputs'
+> {
+  id: number
   lastMs: number
   times: number
-  key: PoolKey
-  model: string
-  version: string
-  reason: Reason
   label: string
-  because: string
-  inputs: Inputs
-  action: Action | null
+  action: NonNullable<D['action']> | null
   /** Oldest first; of the same kind in a row only the last. */
-  outcomes: Outcome[]
+  outcomes: O[]
 }
 
-export interface Log {
-  add(decision: Decision, atMs: number): void
+export interface Log<D, O, L> {
+  /** `tickMs`: when the tick was that decided. */
+  add(decision: D, tickMs: number): void
   /** Adds what became of an action to the decision that ordered it. */
-  attach(outcome: Outcome, atMs: number): void
-  /** Newest first; only those of pool `key` if given. */
-  list(key?: string): LoggedDecision[]
+  attach(outcome: O, tickMs: number): void
+  /** Newest first. */
+  list(): L[]
   /** The decisions that are new, were repeated or had an outcome after `sinceMs`; newest first. */
-  since(sinceMs: number): LoggedDecision[]
+  since(sinceMs: number): L[]
 }
 
-interface Entry {
-  id: string
-  decision: LoggedDecision
+interface Entry<L> {
+  subject: string
+  logged: L
   touchedMs: number
 }
 
-export function createLog(): Log {
-  const entries: Entry[] = []
-  const latest = new Map<string, Entry>()
+/** Decisions of one subject follow each other, and repeat only each other. */
+export function createLog<D extends Decided, O extends Ended, L extends Logged<D, O>>(about: {
+  decided(decision: D): string
+  ended(outcome: O): string
+  log(id: number, decision: D): L
+}): Log<D, O, L> {
+  const entries: Entry<L>[] = []
+  const latest = new Map<string, Entry<L>>()
   let nextId = 1
-  const newestFirst = (keep: (entry: Entry) => boolean) =>
+  const newestFirst = (keep: (entry: Entry<L>) => boolean) =>
     entries
       .filter(keep)
-      .map(({ decision }) => decision)
+      .map(({ logged }) => logged)
       .toReversed()
   return {
-    add(decision, atMs) {
-      const id = identify(decision.pool)
-      const last = latest.get(id)
-      if (last && repeats(last.decision, decision)) {
-        last.decision.times += 1
-        last.decision.lastMs = decision.atMs
-        last.touchedMs = atMs
+    add(decision, tickMs) {
+      const subject = about.decided(decision)
+      const last = latest.get(subject)
+      if (last && repeats(last.logged, decision)) {
+        last.logged.times += 1
+        last.logged.lastMs = decision.atMs
+        last.touchedMs = tickMs
         return
       }
-      const entry = { id, decision: logged(nextId++, decision), touchedMs: atMs }
-      latest.set(id, entry)
+      const entry = { subject, logged: about.log(nextId++, decision), touchedMs: tickMs }
+      latest.set(subject, entry)
       entries.push(entry)
       if (entries.length <= DECISIONS_MAX) return
       const [dropped] = entries.splice(leastWorthKeeping(entries), 1)
-      if (dropped && latest.get(dropped.id) === dropped) latest.delete(dropped.id)
+      if (dropped && latest.get(dropped.subject) === dropped) latest.delete(dropped.subject)
     },
-    attach(outcome, atMs) {
-      const id = identify(outcome.action.pool)
+    attach(outcome, tickMs) {
+      const subject = about.ended(outcome)
       const entry = entries.findLast(
-        one => one.id === id && sameAction(one.decision.action, outcome.action),
+        one => one.subject === subject && sameChange(one.logged.action, outcome.action),
       )
       if (!entry) return
-      const { outcomes } = entry.decision
+      const { outcomes } = entry.logged
       if (outcomes.at(-1)?.kind === outcome.kind) outcomes.pop()
       outcomes.push(outcome)
       if (outcomes.length > OUTCOMES_MAX) outcomes.shift()
-      entry.touchedMs = atMs
+      entry.touchedMs = tickMs
     },
-    list: key => newestFirst(({ decision }) => key === undefined || decision.key === key),
+    list: () => newestFirst(() => true),
     since: sinceMs => newestFirst(({ touchedMs }) => touchedMs > sinceMs),
   }
 }
 
-function logged(id: number, decision: Decision): LoggedDecision {
-  const { atMs, key, pool, reason, because, inputs, action = null } = decision
-  const { label } = reasons[reason]
-  const when = { atMs, lastMs: atMs, times: 1 }
-  return { id, ...when, key, ...pool, reason, label, because, inputs, action, outcomes: [] }
+function repeats(
+  last: { reason: string; action: Change | null },
+  { reason, action }: Decided,
+): boolean {
+  return last.reason === reason && sameChange(last.action, action ?? null)
 }
 
-function repeats(last: LoggedDecision, { reason, action }: Decision): boolean {
-  return last.reason === reason && sameAction(last.action, action ?? null)
+function sameChange(one: Change | null, other: Change | null): boolean {
+  const text = (change: Change | null) =>
+    JSON.stringify(change && [change.kind, change.from, change.to])
+  return text(one) === text(other)
 }
 
-function sameAction(one: Action | null, other: Action | null): boolean {
-  return one?.kind === other?.kind && one?.from === other?.from && one?.to === other?.to
-}
-
-/** Holds give way first while they are the larger part, so that a pool that wavers cannot push out every change. */
-function leastWorthKeeping(entries: readonly Entry[]): number {
-  const holds = entries.filter(({ decision }) => decision.action === null).length
-  return holds > DECISIONS_MAX / 2 ? entries.findIndex(({ decision }) => !decision.action) : 0
+/** Holds give way first while they are the larger part, so that a subject that wavers cannot push out every change. */
+function leastWorthKeeping<L extends { action: unknown }>(entries: readonly Entry<L>[]): number {
+  const isHold = ({ logged }: Entry<L>) => logged.action === null
+  const holds = entries.filter(isHold).length
+  return holds > DECISIONS_MAX / 2 ? entries.findIndex(isHold) : 0
 }

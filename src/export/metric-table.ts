@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts'
 import type { Outcome, PoolId, PoolKey, Reason, Sureness } from '../model.ts'
 import { gpuRows } from './gpu-metrics.ts'
+import { memoryRows, type ResizeTotals } from './memory-metrics.ts'
 import type { PoolNow, Tick } from './tick.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -25,6 +26,7 @@ export interface Shown {
   tick: Tick | undefined
   pools: readonly PoolNow[]
   totals: Map<string, Totals>
+  resizes: ResizeTotals
 }
 
 export interface MetricRow {
@@ -103,6 +105,14 @@ const agentRows: readonly MetricRow[] = [
     },
   },
   {
+    name: 'stoker_pod_demand',
+    type: 'gauge',
+    unit: 'pods',
+    labels: [],
+    help: 'The load in pods such as this one, never clipped: the workers it needs by those that this pod could come to have, whatever it has now. The sum over all pods is how many are wanted.',
+    samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
+  },
+  {
     name: 'process_resident_memory_bytes',
     type: 'gauge',
     unit: 'bytes',
@@ -139,7 +149,7 @@ const poolRows: readonly MetricRow[] = [
   ofPool(
     'stoker_workers_wanted',
     'workers',
-    'Workers the pool is heading for: held, within minimum, maximum, knee and ceiling.',
+    'Workers the pool is heading for: held, from the minimum to what is usable.',
     pool => pool.wanted,
   ),
   ofPool(
@@ -177,6 +187,18 @@ const poolRows: readonly MetricRow[] = [
     'workers',
     'The worker count beyond which workers failed to load; absent until found.',
     pool => pool.decision.inputs.ceiling,
+  ),
+  ofPool(
+    'stoker_workers_usable',
+    'workers',
+    'The most workers the pool could come to have: the least of maximum, knee, ceiling and what memory holds, and at least 1.',
+    pool => pool.decision.inputs.usable,
+  ),
+  ofPool(
+    'stoker_worker_bytes',
+    'bytes',
+    'Memory that one worker is taken to need, as learned or declared; absent until known.',
+    pool => pool.decision.inputs.workerBytes,
   ),
   ofPool(
     'stoker_arrivals_per_second',
@@ -261,7 +283,7 @@ const totalRows: readonly MetricRow[] = [
     type: 'counter',
     unit: 'seconds',
     labels: poolLabels,
-    help: 'How long requests of clients were held up in all while workers were taken down.',
+    help: 'The longest that requests of clients can have been held up in all by workers taken down, or tried to be.',
     *samples({ totals }) {
       for (const { pool, delayedMs } of totals.values()) yield [labelsOf(pool), delayedMs / 1000]
     },
@@ -272,6 +294,7 @@ const totalRows: readonly MetricRow[] = [
 export const metricTable: readonly MetricRow[] = [
   ...agentRows,
   ...gpuRows,
+  ...memoryRows,
   ...poolRows,
   ...totalRows,
 ]

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from '../config.ts'
 import type { ActionKind, Outcome, PoolId, PoolKey, Sureness } from '../model.ts'
+import { countResize } from './memory-metrics.ts'
 import { metricTable } from './metric-table.ts'
 import type { MetricRow, Shown, Totals } from './metric-table.ts'
 import { reasons, resizeReasons } from './reasons.ts'
@@ -22,7 +23,13 @@ const tickDuration = {
 
 export function createMetrics(about: { mode: Config['mode']; version: string }): Metrics {
   const registry = new Registry()
-  const shown: Shown = { ...about, tick: undefined, pools: [], totals: new Map() }
+  const shown: Shown = {
+    ...about,
+    tick: undefined,
+    pools: [],
+    totals: new Map(),
+    resizes: { decisions: new Map(), outcomes: new Map() },
+  }
   for (const row of metricTable) register(registry, row, shown)
   const durations = new Histogram({ ...tickDuration, registers: [registry] })
   return {
@@ -31,6 +38,7 @@ export function createMetrics(about: { mode: Config['mode']; version: string }):
       shown.tick = tick
       shown.pools = poolsOf(tick)
       count(shown.totals, tick)
+      countResize(shown.resizes, tick)
       durations.observe(tick.tookMs / 1000)
     },
     render: () => registry.metrics(),
@@ -85,9 +93,9 @@ function countOutcome(total: Totals, outcome: Outcome) {
   const { kind } = outcome.action
   const outcomes = total.actions.get(kind) ?? new Map<Outcome['kind'], number>()
   total.actions.set(kind, outcomes.set(outcome.kind, (outcomes.get(outcome.kind) ?? 0) + 1))
+  if ('delayedMs' in outcome) total.delayedMs += outcome.delayedMs
   if (outcome.kind !== 'removed') return
   total.downs.set(outcome.sureness, (total.downs.get(outcome.sureness) ?? 0) + 1)
-  total.delayedMs += outcome.delayedMs
 }
 
 const sureness: readonly Sureness[] = ['retired', 'never_served', 'edge', 'gap']

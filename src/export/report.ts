@@ -1,9 +1,10 @@
 import type { Decision, Outcome, Reason } from '../model.ts'
+import { createMemoryReport } from './memory-report.ts'
 import type { Tick } from './tick.ts'
 
 /** One line for whoever reads the log. */
 export interface Line {
-  level: 'info' | 'warn'
+  level: 'debug' | 'info' | 'warn'
   text: string
   fields: Record<string, unknown>
 }
@@ -21,14 +22,16 @@ const notable: ReadonlySet<Reason> = new Set([
 ])
 
 /**
- * Writes a line for each change, for what became of it, and for what stands in the way; nothing for a tick as before, which in
- * advise mode is the same advice again.
+ * Writes a line for each change, for what became of it, and for what stands in the way; only a debug line for a tick as before,
+ * which in advise mode is the same advice again.
  */
 export function createReport(write: (line: Line) => void): (tick: Tick) => void {
   const reasons = new Map<string, Reason>()
   const actions = new Map<string, string>()
   let notes = new Set<string>()
-  return ({ seen, decisions }) => {
+  const reportMemory = createMemoryReport(write)
+  return tick => {
+    const { seen, decisions } = tick
     const known = notes
     notes = new Set()
     for (const { code, message } of seen.notes) {
@@ -36,6 +39,8 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
         write({ level: 'warn', text: message, fields: { code } })
       notes.add(code)
     }
+    for (const code of known)
+      if (!notes.has(code)) write({ level: 'info', text: `${code} is over.`, fields: { code } })
     for (const outcome of seen.outcomes) {
       const line = lineOf(outcome)
       if (line) write(line)
@@ -46,15 +51,16 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
       const again = !began && action === actions.get(decision.key)
       reasons.set(decision.key, decision.reason)
       actions.set(decision.key, action ?? '')
-      if (again) continue
-      if (action || (began && notable.has(decision.reason))) write(announce(decision))
+      const news = !again && (action !== undefined || (began && notable.has(decision.reason)))
+      write(announce(decision, news ? 'info' : 'debug'))
     }
+    reportMemory(tick)
   }
 }
 
-function announce({ action, because, key, reason }: Decision): Line {
+function announce({ action, because, key, reason }: Decision, level: Line['level']): Line {
   const fields = { model: key, reason, ...(action ? { from: action.from, to: action.to } : {}) }
-  return { level: 'info', text: `${key}: ${because}`, fields }
+  return { level, text: `${key}: ${because}`, fields }
 }
 
 function lineOf(outcome: Outcome): Line | undefined {

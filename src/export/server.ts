@@ -50,7 +50,9 @@ export function createExport({ config, clock, version, logger }: ExportOptions):
     const pool = oneOf('pool', query.pool, history.keys())
     const bounds = { min: 1, max: DECISIONS_MAX, fallback: DECISIONS_MAX }
     const limit = wholeNumber('limit', query.limit, bounds)
-    return { decisions: history.decisions(pool).slice(0, limit) }
+    const decisions = history.decisions(pool).slice(0, limit)
+    if (pool !== undefined) return { decisions }
+    return { decisions, resizes: history.resizes().slice(0, limit) }
   })
   app.get('/state', (request): State => {
     const { since } = readQuery(request.query, ['since'])

@@ -5,6 +5,8 @@ export interface Tick {
   seen: Observation
   decisions: readonly Decision[]
   resize: ResizeDecision | undefined
+  /** The load in pods such as this one; undefined: not known. */
+  podDemand: number | undefined
   tookMs: number
 }
 
@@ -19,10 +21,8 @@ export interface PoolNow {
   arrivalsPerSecond: number | null
   waiting: number | null
   workers: { ready: number; loading: number; dead: number } | null
-  /** Where the pool is heading: the need of the hold window within minimum and limit. */
+  /** Where the pool is heading: the need of the hold window, from the minimum to what is usable. */
   wanted: number | null
-  /** The most workers it may have now: the least of maximum, knee, ceiling, and what the GPU has room for. */
-  limit: number
 }
 
 export function identify(pool: PoolId): string {
@@ -36,9 +36,6 @@ export function poolsOf(tick: Tick): PoolNow[] {
     const description = seen.get(decision.key)?.description
     const counters = seen.get(decision.key)?.counters
     const fresh = description?.state === 'fresh'
-    const { ceiling, fits, knee, maximum } = { ...inputs, fits: inputs.gpu?.fits ?? Infinity }
-    const room = inputs.ready + inputs.loading + fits
-    const limit = Math.min(maximum, knee ?? Infinity, ceiling ?? Infinity, room)
     const need = inputs.held ?? inputs.needed
     return {
       id: identify(decision.pool),
@@ -48,8 +45,7 @@ export function poolsOf(tick: Tick): PoolNow[] {
       arrivalsPerSecond: counters?.state === 'fresh' ? inputs.arrivalsPerSecond : null,
       waiting: fresh ? inputs.waiting : null,
       workers: fresh ? { ready: inputs.ready, loading: inputs.loading, dead: inputs.dead } : null,
-      wanted: need === null ? null : Math.min(limit, Math.max(inputs.minimum, need)),
-      limit,
+      wanted: need === null ? null : Math.min(inputs.usable, Math.max(inputs.minimum, need)),
     }
   })
 }

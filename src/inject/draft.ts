@@ -41,8 +41,11 @@ interface Place {
   pointer: string
 }
 
+/** By way of JSON: for small values several times as fast as structuredClone. */
+const copyOf = (value: unknown): Json => JSON.parse(JSON.stringify(value))
+
 export function createDraft(original: unknown): Draft {
-  const pod: Json = JSON.parse(JSON.stringify(original))
+  const pod = copyOf(original)
   const operations: Operation[] = []
   const undo: Undo[] = []
 
@@ -74,7 +77,7 @@ export function createDraft(original: unknown): Draft {
       const was = valueAt(found)
       operations.push({ op: was === undefined ? 'add' : 'replace', path: found.pointer, value })
       undo.unshift(was === undefined ? { at } : { at, was })
-      if (!Array.isArray(found.parent)) found.parent[found.key] = structuredClone(value)
+      if (!Array.isArray(found.parent)) found.parent[found.key] = copyOf(value)
     },
     ensure(at, empty) {
       if ((draft.get(at) ?? null) === null) draft.set(at, empty)
@@ -87,13 +90,13 @@ export function createDraft(original: unknown): Draft {
         throw new Error(`${JSON.stringify(at)} is not a list of elements with ${by}`)
       operations.push({ op: 'add', path: `${placed(at).pointer}/-`, value: element })
       undo.unshift({ at: [...at, { [by]: key }] })
-      list.push(structuredClone(element))
+      list.push(copyOf(element))
     },
     insert(at, index, element) {
       const list = draft.get(at)
       if (!Array.isArray(list)) throw new Error(`${JSON.stringify(at)} is not a list`)
       operations.push({ op: 'add', path: `${placed(at).pointer}/${index}`, value: element })
-      list.splice(index, 0, structuredClone(element))
+      list.splice(index, 0, copyOf(element))
     },
     remove(at) {
       const { parent, key, pointer } = placed(at)

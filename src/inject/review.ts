@@ -104,15 +104,17 @@ function read(steps: typeof production, value: unknown): Pod {
 
 /** Applied here first: a patch that fails at the API server, or makes the pod invalid there, would deny the pod. */
 function patchFor(steps: typeof production, pod: Pod, { operations }: Injection): object {
-  const faults = steps.faultsIn(read(steps, steps.patched(pod, operations)))
+  // Exactly what is sent; and applying it changes the values in it.
+  const text = JSON.stringify(operations)
+  const faults = steps.faultsIn(read(steps, steps.patched(pod, JSON.parse(text))))
   if (faults.length > 0) throw new Error(`the pod would have ${faults.join(', ')}`)
-  const patch = Buffer.from(JSON.stringify(operations)).toString('base64')
+  const patch = Buffer.from(text).toString('base64')
   return { patchType: 'JSONPatch', patch }
 }
 
-function patched(pod: Pod, operations: readonly Operation[]): unknown {
+function patched(pod: Pod, operations: Operation[]): unknown {
   const copy = structuredClone(pod)
-  const missed = applyPatch(copy, structuredClone([...operations])).find(fault => fault !== null)
+  const missed = applyPatch(copy, operations).find(fault => fault !== null)
   if (missed) throw missed
   return copy
 }

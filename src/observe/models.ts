@@ -34,7 +34,7 @@ export interface Look {
 /** What one look goes by, and what went wrong in it. */
 interface Round {
   until: number
-  urgent: boolean
+  urgent: ReadonlySet<string>
   traffic: Traffic | undefined
   faults: StokerError[]
   /** Set once there is no use in asking on. */
@@ -93,10 +93,10 @@ export class ModelWatch {
   }
 
   /**
-   * Looks once. Models without GPU workers are described each time; the others every 10 s, when `urgent`, or when more
+   * Looks once. Models without GPU workers are described each time; the others every 10 s, when `urgent` names them, or when more
    * requests came than the rate before explains. Never throws.
    */
-  async look(urgent: boolean, traffic: Traffic | undefined): Promise<Look> {
+  async look(urgent: ReadonlySet<string>, traffic: Traffic | undefined): Promise<Look> {
     const until = this.#clock.now() + this.#timeoutMs
     const round: Round = { until, urgent, traffic, faults: [], stop: undefined }
     if (this.#mustList(traffic)) await this.#list(round)
@@ -147,7 +147,7 @@ export class ModelWatch {
 
   #isDue(model: Model, { urgent, traffic }: Round): boolean {
     const onGpu = model.known?.descriptions.some(version => version.workers.some(w => w.gpu))
-    if (!onGpu || urgent) return true
+    if (!onGpu || urgent.has(model.name)) return true
     // TorchServe runs nvidia-smi once per GPU worker to describe a model.
     if (this.#clock.now() - model.triedAtMs >= seldomMs || isPressed(model, traffic)) return true
     const lastWentWell = model.known !== undefined && model.known.atMs >= model.triedAtMs

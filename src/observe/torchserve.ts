@@ -25,10 +25,10 @@ export interface TorchServeObserverOptions {
 
 export interface TorchServeObserver {
   /**
-   * Looks once. Never throws: what could not be read is stale or absent, and a note says why. `urgent`: models on GPUs are
-   * described now, too.
+   * Looks once. Never throws: what could not be read is stale or absent, and a note says why. `urgent`: models that
+   * are described now even on GPUs.
    */
-  observe(urgent: boolean): Promise<TorchServeSeen>
+  observe(urgent: ReadonlySet<string>): Promise<TorchServeSeen>
 }
 
 /** The part of an observation that TorchServe tells. */
@@ -62,7 +62,7 @@ class Observer implements TorchServeObserver {
     this.#watch = new ModelWatch({ torchserve, processes, clock, timeoutMs })
   }
 
-  async observe(urgent: boolean): Promise<TorchServeSeen> {
+  async observe(urgent: ReadonlySet<string>): Promise<TorchServeSeen> {
     const [page, look, sick] = await Promise.all([
       this.#readPage(),
       this.#watch.look(urgent, this.#traffic),

@@ -74,6 +74,20 @@ t.test('without decoys the edge from busy to idle is used', async t => {
   t.same(signals, [])
 })
 
+t.test(
+  'workers on GPUs get no decoy: TorchServe would ask nvidia-smi for each of them',
+  async t => {
+    const { act, ask, signals } = await setUp(t, { model: { gpu: true }, decoys: 'on' })
+    const stop = clients(ask, 2, 60)
+    t.match(await act(), { kind: 'removed', sureness: 'edge' })
+    await stop()
+    t.same(signals, [])
+    const batching = await setUp(t, { model: { gpu: true, batchSize: 8 } })
+    t.match(await batching.act(), { kind: 'removed', sureness: 'gap' })
+    t.same(batching.signals, [])
+  },
+)
+
 t.test('without sight of the processes only a gap will do', async t => {
   const processes = () => ({
     look: () => 'hidden' as const,
@@ -96,7 +110,10 @@ t.test('without sight of the processes only a gap will do', async t => {
   const untold = await setUp(t, {
     processes,
     hurry: 10,
-    torchserve: real => ({ ...real, pending: () => Promise.resolve(undefined) }),
+    torchserve: real => ({
+      ...real,
+      queue: async pool => ({ ...(await real.queue(pool)), pending: undefined }),
+    }),
   })
   t.match(await untold.act(), { kind: 'abandoned' }, 'an unknown queue is not an empty one')
   for (const { describe } of [busy, untold]) t.equal((await describe()).workers.length, 4)
@@ -122,6 +139,37 @@ t.test('the list changes meanwhile: another worker would die, so none does', asy
   })
   t.match(await act(), { kind: 'abandoned', why: /list of workers changed/ })
   t.equal((await describe()).workers.length, 6)
+})
+
+t.test('nor does it in the ways without decoys', async t => {
+  const blind = () => ({
+    look: () => 'hidden' as const,
+    thread: () => undefined,
+    siblings: () => [],
+    still: () => undefined,
+    isWorker: () => undefined,
+    signal: () => false,
+    use: () => undefined,
+  })
+  for (const way of ['gap', 'edge'] as const) {
+    let asked = 0
+    const { act, ask, describe } = await setUp(t, {
+      decoys: 'off',
+      ...(way === 'gap' ? { processes: blind, hurry: 5 } : {}),
+      torchserve: real => ({
+        ...real,
+        async arrivals(pool) {
+          if (asked++ === 0) await real.scale({ model: 'm', version: '1.0' }, 6)
+          return real.arrivals(pool)
+        },
+      }),
+    })
+    // In a pool that is busy now and then there is an edge to wait for; in an idle one a gap at once.
+    const stop = clients(ask, way === 'gap' ? 0 : 2, 60)
+    t.match(await act(), { kind: 'abandoned', why: /list of workers changed/ }, way)
+    await stop()
+    t.equal((await describe()).workers.length, 6)
+  }
 })
 
 t.test('a PUT that fails is told, and the worker is not left stopped', async t => {

@@ -1,6 +1,7 @@
 import { downs } from './downs.ts'
+import { webhook } from './webhook.ts'
 
-const benches: Record<string, (factor: number) => Promise<void>> = { downs }
+const benches: Record<string, (factor: number) => Promise<void>> = { downs, webhook }
 
 const [name = 'downs', factor = '1'] = process.argv.slice(2)
 const bench = benches[name]

@@ -56,7 +56,7 @@ t.test('each reply of TorchServe has its code', t => {
 t.test('a message names the URL and quotes the reply in one short line', t => {
   const said = faultOf(reply(404, unknownPath), 'models')?.message ?? ''
   t.match(said, /^GET http:\/\/127\.0\.0\.1:8081\/models answered 404: \{ "code": 404, "type"/)
-  t.match(said, /8081, metrics 8082/, 'and the remedy')
+  t.match(said, /8081, STOKER_METRICS_URL 8082/, 'and the remedy')
   const long = faultOf(reply(500, 'x'.repeat(1_000_000), ''), 'model')?.message ?? ''
   t.match(long, /: x{200}…\. /)
   t.match(faultOf(reply(500, '\u001b[31mred\n', ''), 'model')?.message, /: \[31mred\. /)

@@ -60,7 +60,7 @@ t.test('what is no list of models is not taken for an empty one', async t => {
 t.test('a management URL with the wrong port says so', async t => {
   const server = await listen(t, (_, response) => send(response, 404, unknownPath))
   const torchserve = client(t, server.url)
-  const wrong = { code: 'TORCHSERVE_NOT_TORCHSERVE', message: /management is 8081/ }
+  const wrong = { code: 'TORCHSERVE_NOT_TORCHSERVE', message: /STOKER_MANAGEMENT_URL is 8081/ }
   await t.rejects(torchserve.listModels(), wrong)
   await t.rejects(torchserve.metrics([]), wrong)
   await t.rejects(torchserve.describe('m'), wrong)
@@ -164,11 +164,26 @@ t.test('a ping that says Unhealthy is an answer', async t => {
   await t.rejects(torchserve.ping(), { code: 'TORCHSERVE_NOT_TORCHSERVE' })
 })
 
-t.test('many calls share four connections; a frozen server gets no more', async t => {
+t.test('a change does not wait behind the looks of a second', async t => {
+  const server = await listen(t, ({ method }, response) => {
+    if (method === 'PUT') send(response, 202, { status: 'Processing worker updates...' })
+    else setTimeout(() => send(response, 200, []), 500)
+  })
+  const torchserve = client(t, server.url)
+  let looked = 0
+  const looks = Array.from({ length: 4 }, (_, i) =>
+    torchserve.describe(`m${i}`).then(() => looked++),
+  )
+  await torchserve.scale({ model: 'm', version: '1.0' }, 2)
+  t.equal(looked, 0)
+  await Promise.all(looks)
+})
+
+t.test('many calls share eight connections; a frozen server gets no more', async t => {
   const server = await listen(t, (_, response) => setTimeout(() => send(response, 200, []), 10))
   const torchserve = client(t, server.url)
   await Promise.all(Array.from({ length: 12 }, (_, i) => torchserve.describe(`m${i}`)))
-  t.equal(server.most(), 4)
+  t.equal(server.most(), 8)
 
   const frozen = await opened(
     t,

@@ -132,7 +132,8 @@ t.test('where memory cannot be changed, workers scale within it', t => {
   world.run(30)
   t.equal(world.ready, 2, 'without a cap')
   t.match(world.last.because, /no cap is set \(STOKER_MAX_MEMORY\)/)
-  t.equal(world.resizes.length, 0)
+  t.same(world.memoryStory, [])
+  t.equal(world.lastResize.reason, 'unsupported')
   t.end()
 })
 

@@ -43,37 +43,6 @@ t.test('workers that get in each other’s way are taken back, and the knee is r
   t.end()
 })
 
-t.test(
-  'a growth that fails to load is rolled back within two ticks and not tried again soon',
-  t => {
-    const world = new World()
-    world.rate = 10
-    world.loadsFail = true
-    world.run(6)
-    t.same(world.story.slice(0, 2), ['2:1→2 demand', '4:2→1 load_failed'])
-    world.run(300)
-    t.equal(world.story.length, 2, 'the ceiling holds')
-    t.equal(world.last.reason, 'at_ceiling')
-    t.match(world.last.because, /its process ended while loading/)
-    world.loadsFail = false
-    world.run(400)
-    t.ok(world.ready > 1, 'and is forgotten with time')
-    t.end()
-  },
-)
-
-t.test('a load that hangs is rolled back before TorchServe’s own timeout', t => {
-  const world = new World()
-  world.rate = 10
-  world.loadMs = Infinity
-  world.run(130)
-  const [grown, back] = world.story
-  t.equal(grown, '2:1→2 demand')
-  t.match(back, /2→1 load_failed$/)
-  t.ok(Number(back?.split(':')[0]) < 120)
-  t.end()
-})
-
 t.test('what cannot be read takes nobody away', async t => {
   for (const blind of ['readable', 'metricsReadable'] as const) {
     const world = new World(5)
@@ -86,6 +55,20 @@ t.test('what cannot be read takes nobody away', async t => {
     t.equal(world.ready, before, blind)
     t.match(world.last.reason, 'stale')
   }
+})
+
+t.test('without arrivals to look at, even workers above the maximum stay', t => {
+  const world = new World(10)
+  world.metricsReadable = false
+  world.run(60)
+  t.same(world.story, [])
+  t.match(world.last, { reason: 'stale', because: /10 workers stay/ })
+  world.metricsReadable = true
+  world.rate = 60
+  world.run(60)
+  t.equal(world.ready, 8)
+  t.match(world.story, [/10→9 above_maximum$/, /9→8 above_maximum$/])
+  t.end()
 })
 
 t.test('a restarted TorchServe gets its workers back, and its counters are no negative load', t => {
@@ -118,6 +101,22 @@ t.test('what somebody else sets is left alone for a while', t => {
   t.end()
 })
 
+t.test('somebody who takes a worker out of a growth under way does not hold it up for ever', t => {
+  const world = new World(3)
+  world.rate = 10
+  world.run(45)
+  world.rate = 60
+  while (world.last.action?.kind !== 'grow') world.run(1)
+  world.run(1)
+  world.workers.length -= 1
+  const left = world.workers.length
+  world.run(3)
+  t.equal(world.ready, left, 'the others have loaded')
+  world.run(30)
+  t.equal(world.ready, 8, 'and what the load needs comes')
+  t.end()
+})
+
 t.test('zero workers and back', t => {
   const world = new World()
   world.policy = { ...policy, minWorkers: 0 }
@@ -134,6 +133,19 @@ t.test('zero workers and back', t => {
   t.match(world.story.at(-1), /0→1 wake$/)
   world.run(3)
   t.equal(world.ready, 1)
+  world.run(100)
+  t.equal(world.workers.length, 0)
+  const settled = world.story.length
+  world.readable = false
+  world.run(5)
+  world.restart(0)
+  world.readable = true
+  world.run(100)
+  t.equal(world.story.length, settled, 'counters that begin anew are no request')
+  world.requests += 1
+  world.run(1)
+  t.match(world.story.at(-1), /0→1 wake$/)
+  t.match(world.last.because, /^A request/)
   t.end()
 })
 
@@ -141,6 +153,50 @@ t.test('without opt-in the last worker stays', t => {
   const world = new World(2)
   world.run(300)
   t.equal(world.ready, 1)
+  t.end()
+})
+
+t.test('between two workers that go there is time to see what the first one’s absence does', t => {
+  const world = new World(6)
+  world.rate = 5
+  world.run(120)
+  const seconds = world.story.map(line => Number(line.split(':')[0]))
+  t.equal(seconds.length, 4)
+  t.ok(
+    seconds.every((second, i) => second - (seconds[i - 1] ?? -Infinity) >= 5),
+    String(seconds),
+  )
+  t.end()
+})
+
+t.test('a backlog asks for more than the arrivals alone', t => {
+  const world = new World(3)
+  world.rate = 10
+  world.run(20)
+  t.same(world.story, [])
+  world.pending = 60
+  world.run(4)
+  t.match(world.story, [/3→\d backlog$/])
+  t.end()
+})
+
+t.test('a change that failed is not tried again at once, and one that was never answered is', t => {
+  const world = new World(1)
+  world.policy = { ...policy, minWorkers: 2 }
+  world.outcome = 'failed'
+  world.run(10)
+  t.equal(world.story.length, 1)
+  t.equal(world.last.reason, 'cooldown')
+  world.run(10)
+  t.equal(world.story.length, 2)
+
+  const lost = new World(1)
+  lost.policy = world.policy
+  lost.outcome = 'none'
+  lost.run(60)
+  t.equal(lost.story.length, 1)
+  lost.run(20)
+  t.equal(lost.story.length, 2)
   t.end()
 })
 
@@ -157,22 +213,6 @@ t.test('bounds are kept whatever the load', t => {
   world.policy = { ...policy, maxWorkers: 2 }
   world.run(20)
   t.equal(world.ready, 2)
-  t.end()
-})
-
-t.test('all workers dead: going to none and back is the only cure', t => {
-  const world = new World(0)
-  world.description = { maxRetryMs: 10_000, startupTimeoutMs: 20_000 }
-  world.loadsFail = true
-  world.add(1)
-  for (const worker of world.workers) worker.fails = false
-  world.loadsFail = false
-  world.run(30)
-  t.same(world.story, [], 'it may still be loading')
-  world.run(15)
-  t.match(world.story[0], /1→1 dead_worker$/)
-  world.run(5)
-  t.equal(world.ready, 1)
   t.end()
 })
 
@@ -203,19 +243,6 @@ t.test('models where a worker is more than a worker are refused, with the reason
   world.policy = { ...policy, scale: false }
   world.run(1)
   t.match(world.last, { reason: 'refused', because: /scale: false/ })
-  t.end()
-})
-
-t.test('a failing worker that another agent left behind is rolled back', t => {
-  const world = new World(1)
-  world.loadsFail = true
-  world.add(1)
-  world.run(5)
-  t.same(world.story, [], 'one that crashed may be back in a moment')
-  world.run(10)
-  t.match(world.story, [/2→1 load_failed$/])
-  t.equal(world.workers.length, 1)
-  t.ok(world.last.inputs.ceiling === 1, 'and not tried again soon')
   t.end()
 })
 

@@ -85,11 +85,14 @@ export class World {
   /** What one worker holds once it is ready. */
   workerMib = 100
   resizes: ResizeDecision[] = []
+  podDemand: number | undefined
   /** Changes of memory, as `second:request/limit reason`, in MiB. */
   readonly memoryStory: string[] = []
   readable = true
   metricsReadable = true
   shrinks: Outcome['kind'] = 'removed'
+  /** What becomes of changes: they are done, refused by TorchServe, or never heard of again. */
+  outcome: 'done' | 'failed' | 'none' = 'done'
   description: Partial<Description> = {}
   #latencyUs = 0
   #queueUs = 0
@@ -174,7 +177,7 @@ export class World {
   #decide(): void {
     const outcomes = this.#outcomes.splice(0)
     this.container?.sync(this.nowMs, this.workersBytes)
-    const { decisions, memory, resize } = decide(
+    const { decisions, memory, podDemand, resize } = decide(
       { pool: () => this.policy, memory: this.memoryPolicy },
       this.memory,
       {
@@ -192,12 +195,17 @@ export class World {
       this.nowMs,
     )
     this.memory = memory
+    this.podDemand = podDemand
     this.decisions.push(...decisions)
     this.#resize(resize)
     for (const { action, reason } of decisions) {
       if (!action) continue
       this.story.push(`${this.second}:${action.from}→${action.to} ${reason}`)
-      this.#outcomes.push(this.#act(action))
+      if (this.outcome === 'done') this.#outcomes.push(this.#act(action))
+      if (this.outcome === 'failed') {
+        const ending = { kind: 'failed', code: 'TORCHSERVE_FAILED', message: 'no' } as const
+        this.#outcomes.push({ action, atMs: this.nowMs, ...ending })
+      }
     }
   }
 

@@ -63,11 +63,10 @@ t.test('a pool is shown in base units', async t => {
   t.equal(value('stoker_tick_duration_seconds_bucket{le="0.05"}'), '1')
 })
 
-t.test('what is wanted stays within knee, ceiling, maximum and minimum', async t => {
+t.test('what is wanted stays from the minimum to what is usable', async t => {
   const wanted = async (inputs: NonNullable<TickSketch['pools']>[number]['inputs'] & object) =>
     (await scrape({ atMs: 0, pools: [{ inputs }] })).value(`stoker_workers_wanted${resnet}`)
-  t.equal(await wanted({ held: 7, knee: 5 }), '5')
-  t.equal(await wanted({ held: 7, knee: 5, ceiling: 4 }), '4')
+  t.equal(await wanted({ held: 7, usable: 5 }), '5')
   t.equal(await wanted({ held: 20 }), '8')
   t.equal(await wanted({ held: 0, minimum: 0 }), '0')
   t.equal(await wanted({ held: 0, minimum: 2 }), '2')
@@ -119,6 +118,7 @@ t.test('counters follow a pool whose key changes with the number of its versions
 t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
   const pool = {}
   const removed = { kind: 'removed', sureness: 'edge', tries: 1, tookMs: 500 } as const
+  const abandoned = { kind: 'abandoned', why: 'busy', tries: 9, tookMs: 5_000 } as const
   const { value } = await scrape(
     { atMs: 0, pools: [pool] },
     {
@@ -127,6 +127,7 @@ t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
       outcomes: [
         { ...removed, action: actionOf(pool, 'shrink', 3, 2), atMs: 900, delayedMs: 250 },
         { ...removed, action: actionOf(pool, 'shrink', 2, 1), atMs: 950, delayedMs: 500 },
+        { ...abandoned, action: actionOf(pool, 'shrink', 2, 1), atMs: 955, delayedMs: 250 },
         { kind: 'commanded', action: actionOf(pool, 'grow', 1, 2), atMs: 960 },
         { kind: 'advised', action: actionOf({ model: 'nobody' }, 'grow', 1, 2), atMs: 960 },
       ],
@@ -135,7 +136,7 @@ t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
   const of = (more: string) => `{model="resnet",version="1.0",${more}}`
   t.equal(value(`stoker_worker_downs_total${of('sureness="edge"')}`), '2')
   t.equal(value(`stoker_worker_downs_total${of('sureness="retired"')}`), '0')
-  t.equal(value(`stoker_client_delay_seconds_total${resnet}`), '0.75')
+  t.equal(value(`stoker_client_delay_seconds_total${resnet}`), '1', 'tries that failed delay, too')
   t.equal(value(`stoker_actions_total${of('kind="shrink",outcome="removed"')}`), '2')
   t.equal(value(`stoker_actions_total${of('kind="grow",outcome="commanded"')}`), '1')
   t.equal(value(`stoker_actions_total${of('kind="grow",outcome="failed"')}`), '0')

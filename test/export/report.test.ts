@@ -24,12 +24,22 @@ const inputs: Decision['inputs'] = {
   ceiling: null,
   loadMs: null,
   gpu: null,
+  workerBytes: null,
+  memoryMost: null,
+  usable: 4,
+  podDemand: null,
 }
 
 function reporting() {
   const lines: Line[] = []
   const report = createReport(line => lines.push(line))
-  return (what: { decide?: Reason; act?: Action; ending?: Ending; notes?: Note[] }) => {
+  return (what: {
+    decide?: Reason
+    act?: Action
+    ending?: Ending
+    notes?: Note[]
+    debug?: boolean
+  }) => {
     const decision: Decision | undefined = what.decide && {
       atMs: 0,
       key: 'm',
@@ -53,10 +63,11 @@ function reporting() {
       },
       decisions: decision ? [decision] : [],
       resize: undefined,
+      podDemand: undefined,
       tookMs: 1,
     }
     report(ticked)
-    return lines.splice(0)
+    return lines.splice(0).filter(({ level }) => level !== 'debug' || what.debug)
   }
 }
 
@@ -66,6 +77,7 @@ t.test('a change is told with its numbers, a steady pool is not', async t => {
     { level: 'info', text: 'm: because of it', fields: { model: 'm', from: 3, to: 2 } },
   ])
   t.same(tell({ decide: 'steady' }), [])
+  t.match(tell({ decide: 'steady', debug: true }), [{ level: 'debug', text: 'm: because of it' }])
 })
 
 t.test('what stands in the way is told when it begins, and again after it ended', async t => {
@@ -76,11 +88,12 @@ t.test('what stands in the way is told when it begins, and again after it ended'
   t.equal(tell({ decide: 'at_knee' }).length, 1)
 })
 
-t.test('a note is told once while it lasts', async t => {
+t.test('a note is told once while it lasts, and when it is over', async t => {
   const tell = reporting()
   const notes = [{ code: 'X', message: 'do that' }]
   t.match(tell({ notes }), [{ level: 'warn', text: 'do that', fields: { code: 'X' } }])
   t.same(tell({ notes }), [])
+  t.match(tell({}), [{ level: 'info', text: 'X is over.', fields: { code: 'X' } }])
   t.same(tell({}), [])
   t.equal(tell({ notes }).length, 1)
 })

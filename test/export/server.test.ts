@@ -44,16 +44,18 @@ t.test('/decisions tells the newest first, with reason, inputs and outcome', asy
   const { time, record, get } = await serve(t)
   record({ pools: [{ because: 'Two are right.' }] })
   time.ms += 1_000
-  record({ pools: [{ reason: 'demand', action: { kind: 'grow', from: 2, to: 3 } }] })
+  record({ pools: [{ reason: 'demand', action: { kind: 'grow', from: 2, to: 3 } }], memory: {} })
   const { body } = await get('/decisions')
   t.match(body, {
     decisions: [
       { reason: 'demand', label: 'More load', action: { from: 2, to: 3 }, inputs: { waiting: 3 } },
       { reason: 'steady', because: 'Two are right.', action: null, inputs: { knee: null } },
     ],
+    resizes: [{ reason: 'fits', label: 'Fits', inputs: { ceiling: null } }],
   })
   t.match((await get('/decisions?limit=1')).body, { decisions: [{ reason: 'demand' }] })
-  t.match((await get('/decisions?pool=resnet&limit=1')).body, { decisions: [{ key: 'resnet' }] })
+  const { body: ofOne } = await get('/decisions?pool=resnet&limit=1')
+  t.match(ofOne, { decisions: [{ key: 'resnet' }], resizes: undefined })
 })
 
 t.test('a query that cannot be answered is refused with what is allowed', async t => {

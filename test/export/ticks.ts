@@ -7,7 +7,12 @@ import type {
   Note,
   Observation,
   Outcome,
+  MemoryInputs,
   Reading,
+  ResizeAction,
+  ResizeDecision,
+  ResizeOutcome,
+  Worker,
 } from '../../src/model.ts'
 import type { Tick } from '../../src/export/tick.ts'
 import { noPod } from '../decide/world.ts'
@@ -23,6 +28,7 @@ export interface PoolSketch {
   description?: 'fresh' | 'stale' | 'absent'
   counters?: 'fresh' | 'stale' | 'absent'
   undecided?: boolean
+  workers?: readonly Worker[]
 }
 
 export interface TickSketch {
@@ -34,6 +40,25 @@ export interface TickSketch {
   host?: Observation['host']
   torchserve?: 'fresh' | 'stale' | 'absent'
   tookMs?: number
+  /** What is decided about the pod's memory; left out: nothing is known of it. */
+  memory?: MemorySketch
+  resized?: ResizeOutcome
+  podDemand?: number
+}
+
+interface MemorySketch extends Partial<Pick<ResizeDecision, 'reason' | 'because' | 'action'>> {
+  inputs?: Partial<MemoryInputs>
+}
+
+export const MIB = 2 ** 20
+const amount = (mib: number) => ({ requestBytes: mib * MIB, limitBytes: mib * MIB })
+
+export function resizeOf(
+  fromMib: number,
+  toMib: number,
+  kind: ResizeAction['kind'] = 'raise',
+): ResizeAction {
+  return { kind, from: amount(fromMib), to: amount(toMib), restartCount: 0 }
 }
 
 const inputs: Inputs = {
@@ -53,15 +78,21 @@ const inputs: Inputs = {
   ceiling: null,
   loadMs: 9_000,
   gpu: null,
+  workerBytes: null,
+  memoryMost: null,
+  usable: 8,
+  podDemand: null,
 }
 
 const none = { state: 'absent', why: 'no model runs on a GPU' } as const
 
 export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }: TickSketch): Tick {
   const { torchserve = 'fresh', tookMs = 12, gpus = none, host = none } = more
+  const { memory, resized, podDemand } = more
   return {
     tookMs,
-    resize: undefined,
+    resize: memory && memoryDecisionOf(memory, atMs),
+    podDemand,
     decisions: pools.filter(pool => !pool.undecided).map(pool => decisionOf(pool, atMs)),
     seen: {
       atMs,
@@ -71,7 +102,7 @@ export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }:
       outcomes,
       notes,
       pod: noPod,
-      resized: undefined,
+      resized,
       pools: pools.map(pool => ({
         key: keyOf(pool),
         description: reading(pool.description ?? 'fresh', descriptionOf(pool), atMs),
@@ -100,6 +131,26 @@ function decisionOf(pool: PoolSketch, atMs: number): Decision {
   return { ...whole, action: actionOf(pool, action.kind, action.from, action.to) }
 }
 
+function memoryDecisionOf(
+  { reason = 'fits', because = 'The workers need 600 MiB.', inputs: numbers, action }: MemorySketch,
+  atMs: number,
+): ResizeDecision {
+  const known: MemoryInputs = {
+    need: 600 * MIB,
+    wanted: 600 * MIB,
+    base: 300 * MIB,
+    usage: 520 * MIB,
+    working: 500 * MIB,
+    granted: 640 * MIB,
+    desired: amount(640),
+    actual: amount(640),
+    cap: 4_096 * MIB,
+    ceiling: null,
+  }
+  const decided = { atMs, reason, because, inputs: { ...known, ...numbers } }
+  return action ? { ...decided, action } : decided
+}
+
 /** What is not fresh is 5 s old. */
 function reading<T>(state: 'fresh' | 'stale' | 'absent', value: T, atMs: number): Reading<T> {
   if (state === 'fresh') return { state, value, atMs }
@@ -118,7 +169,7 @@ function descriptionOf(pool: PoolSketch): Description {
     responseTimeoutMs: 120_000,
     startupTimeoutMs: 120_000,
     maxRetryMs: 300_000,
-    workers: [],
+    workers: pool.workers ?? [],
     pending: 3,
     queueFree: 97,
     refusal: undefined,

@@ -213,5 +213,5 @@ t.test('warnings are short and without control characters', async t => {
 t.test('a thousand containers are reviewed in little time', async t => {
   const started = performance.now()
   t.equal(answerTo(review(largePod())).outcome, 'injected')
-  t.ok(performance.now() - started < 1_000)
+  t.ok(performance.now() - started < 5_000)
 })

@@ -13,13 +13,13 @@ function setUp(processes?: { isWorker: (pid: number) => boolean | undefined }) {
     timeoutMs,
   })
   /** One look a second. */
-  const look = async (requests?: Record<string, number>, urgent = false) => {
+  const look = async (requests?: Record<string, number>, urgent: string[] = []) => {
     state.nowMs += 1_000
     const traffic: Traffic | undefined = requests && {
       atMs: state.nowMs,
       requests: new Map(Object.entries(requests)),
     }
-    return watch.look(urgent, traffic)
+    return watch.look(new Set(urgent), traffic)
   }
   return { state, look, questions }
 }
@@ -119,15 +119,15 @@ t.test('of several versions the default one is asked every 10 s and when they ch
 
 t.test('models on GPUs are described every 10 s, and when urgent', async t => {
   const { state, look, questions } = setUp()
-  state.models.set('cpu', cpu).set('gpu', gpu)
+  state.models.set('cpu', cpu).set('gpu', gpu).set('other', gpu)
   await look()
   questions()
   const second = await look()
   t.strictSame(questions(), ['describe cpu'])
   t.match(second.models[1], { why: undefined, known: { atMs: state.nowMs - 1_000 } })
   t.equal(second.unreachable, undefined)
-  await look(undefined, true)
-  t.ok(questions().includes('describe gpu'))
+  await look(undefined, ['gpu'])
+  t.strictSame(questions().toSorted(), ['describe cpu', 'describe gpu'], 'and only that one')
   for (let i = 0; i < 9; i++) await look()
   t.notOk(questions().includes('describe gpu'))
   t.equal((await look()).models[1]?.why, undefined)

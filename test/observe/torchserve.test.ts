@@ -19,9 +19,9 @@ function setUp() {
   const { state, torchserve, clock, questions } = standIn()
   state.page = legacy
   const observer = createTorchServeObserver({ torchserve, clock, timeoutMs })
-  const observe = (urgent = false) => {
+  const observe = (...urgent: string[]) => {
     state.nowMs += 1_000
-    return observer.observe(urgent)
+    return observer.observe(new Set(urgent))
   }
   return { state, observe, questions }
 }
@@ -60,7 +60,7 @@ t.test('only what is needed is asked of the metrics port', async t => {
     clock,
     timeoutMs,
   })
-  await observer.observe(false)
+  await observer.observe(new Set())
   t.strictSame(names, [
     [
       'ts_inference_requests_total',
@@ -196,7 +196,7 @@ t.test('between two looks at a GPU its description keeps its time, and counters 
   t.match(pools[0]?.description, { atMs: state.nowMs - 1_000 })
   t.equal(torchserve.state, 'fresh')
   t.strictSame(notes, [])
-  t.strictSame(states((await observe(true)).pools), [['m', 'fresh', 'fresh']])
+  t.strictSame(states((await observe('m')).pools), [['m', 'fresh', 'fresh']])
 })
 
 t.test('over HTTP, from what a TorchServe answered', async t => {
@@ -220,7 +220,7 @@ t.test('over HTTP, from what a TorchServe answered', async t => {
     processes,
     clock: wallClock,
     timeoutMs,
-  }).observe(false)
+  }).observe(new Set())
   t.strictSame(notes, [])
   t.match(pools, [
     {
@@ -249,7 +249,7 @@ t.test('a frozen TorchServe holds a look up for a bounded time, and is asked lit
   const observer = createTorchServeObserver({ torchserve, clock: wallClock, timeoutMs: 100 })
   const start = performance.now()
   for (let look = 0; look < 3; look++) {
-    const { torchserve: reach, pools, notes } = await observer.observe(true)
+    const { torchserve: reach, pools, notes } = await observer.observe(new Set())
     t.equal(reach.state, 'absent')
     t.strictSame(pools, [])
     t.match(notes, [{ code: 'TORCHSERVE_TIMEOUT' }, { code: 'TORCHSERVE_TIMEOUT' }])

@@ -13,6 +13,7 @@ const run = promisify(execFile)
 const VERSION = 'v3.18.4'
 const BUILD_TIMEOUT_MS = 10 * 60_000
 const CALL_TIMEOUT_MS = 30_000
+const MOST_OUTPUT = 2 ** 24
 /** A helm that was built without its release's flags takes the cluster for 1.20 where it sees none. */
 const KUBE_VERSION = '1.36.0'
 
@@ -36,23 +37,28 @@ async function helm(): Promise<string> {
   return path
 }
 
-/** What `helm template` makes of the chart, hooks left out. Rejects with what helm says. */
+/** What `helm template` makes of the chart, without what only `helm test` creates. Rejects with what helm says. */
 export async function render(namespace: string, ...flags: string[]): Promise<Manifest[]> {
-  const args = [
-    'template',
-    'stoker',
-    chart,
-    '--namespace',
-    namespace,
-    '--kube-version',
-    KUBE_VERSION,
-    ...flags,
-  ]
-  const { stdout } = await run(await helm(), args, { timeout: CALL_TIMEOUT_MS, maxBuffer: 2 ** 24 })
-  return parseAllDocuments(stdout)
-    .map(document => document.toJS() as Manifest | null)
-    .filter(manifest => manifest !== null)
-    .filter(({ metadata }) => metadata.annotations?.['helm.sh/hook'] === undefined)
+  return (await template(namespace, flags)).filter(each => !isTest(each))
+}
+
+/** What `helm test` creates. */
+export async function renderTest(namespace: string, ...flags: string[]): Promise<Manifest[]> {
+  return (await template(namespace, flags)).filter(isTest)
+}
+
+const isTest = ({ metadata }: Manifest) => metadata.annotations?.['helm.sh/hook'] === 'test'
+
+async function template(namespace: string, flags: string[]): Promise<Manifest[]> {
+  const about = ['--namespace', namespace, '--kube-version', KUBE_VERSION]
+  const options = { timeout: CALL_TIMEOUT_MS, maxBuffer: MOST_OUTPUT }
+  const { stdout } = await run(
+    await helm(),
+    ['template', 'stoker', chart, ...about, ...flags],
+    options,
+  )
+  const documents = parseAllDocuments(stdout).map(document => document.toJS() as Manifest | null)
+  return documents.filter(document => document !== null)
 }
 
 export const valuesFile = (name: string) => join(chart, name)

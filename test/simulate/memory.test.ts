@@ -28,7 +28,7 @@ const WORTHWHILE_MIB = 32
 function direct(
   cluster: Cluster,
   clock: VirtualClock,
-  nextPatch: { then: () => void },
+  nextPatch: { act: () => void },
 ): Pick<Kubernetes, 'read' | 'resize'> {
   const { access } = cluster.api
   const token = access.issueFor(cluster.pod(POD))
@@ -73,8 +73,8 @@ function direct(
         { metadata, spec: { containers: [{ name: 'torchserve', resources }] } },
         { requestBytes, limitBytes },
       )
-      nextPatch.then()
-      nextPatch.then = () => {}
+      nextPatch.act()
+      nextPatch.act = () => {}
       return pod
     },
   }
@@ -113,7 +113,7 @@ async function setUp({ cgroups, guaranteed, workerMib }: Setting) {
     },
   )
   const cacheMib = { now: 50 }
-  const nextPatch = { then: () => {} }
+  const nextPatch = { act: () => {} }
   await clock.advance(1_000)
   world.nowMs = clock.now()
   world.policy = { ...policy, maxWorkers: 8, holdMs: 15_000 }
@@ -236,7 +236,7 @@ function begin(fault: Fault, { cacheMib, cluster, nextPatch, world }: Life): voi
     case 'container killed':
       return kill()
     case 'container killed by a resize':
-      return void (nextPatch.then = kill)
+      return void (nextPatch.act = kill)
     case 'agent killed':
     case 'none':
   }
@@ -249,7 +249,7 @@ function end({ cacheMib, cluster, nextPatch }: Life): void {
   api.namespace('default').quotas = []
   api.faults.clear()
   cacheMib.now = 50
-  nextPatch.then = () => {}
+  nextPatch.act = () => {}
 }
 
 async function live(setting: Setting, steps: readonly Step[]): Promise<void> {

@@ -4,7 +4,7 @@
 import { createCharts } from './charts.js'
 import { copy, describe, find, say } from './dom.js'
 import { drawWorkers, tallyWorkers } from './workers.js'
-import { duration, gibibytes, number } from './words.js'
+import { duration, bytes, number } from './words.js'
 
 /** @import { Point, PoolState } from '../history.ts' */
 
@@ -75,7 +75,7 @@ const held = new Set([
 ])
 
 /** @param {PoolState} pool @returns {[string, string][]} */
-function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
+function numbersOf({ arrivalsPerSecond, waiting, inputs }) {
   return [
     ['Arrivals', number(arrivalsPerSecond, '/s')],
     ['Waiting', number(waiting)],
@@ -84,10 +84,10 @@ function numbersOf({ arrivalsPerSecond, waiting, inputs, limit }) {
     ['Allowed', `${inputs.minimum} to ${inputs.maximum}`],
     ['Knee', inputs.knee === null ? 'not found' : number(inputs.knee)],
     ['Ceiling', inputs.ceiling === null ? 'not met' : number(inputs.ceiling)],
-    ['Limit now', number(limit)],
+    ['Limit now', number(inputs.usable)],
     ...(inputs.gpu
       ? /** @type {[string, string][]} */ ([
-          ['GPU per worker', gibibytes(inputs.gpu.workerBytes)],
+          ['GPU per worker', bytes(inputs.gpu.workerBytes)],
           ['GPU has room for', inputs.gpu.fits === null ? 'not known' : number(inputs.gpu.fits)],
         ])
       : []),

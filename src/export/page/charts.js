@@ -184,8 +184,8 @@ function topOf(points) {
       Math.max(top, ready ?? 0, loading ?? 0, dead ?? 0, wanted ?? 0),
     1,
   )
-  const limit = points.at(-1)?.[7] ?? 0
-  return (limit <= 2 * most + 2 ? Math.max(most, limit) : most) + 0.6
+  const usable = points.at(-1)?.[7] ?? 0
+  return (usable <= 2 * most + 2 ? Math.max(most, usable) : most) + 0.6
 }
 
 /** @param {Chart} chart @param {readonly Point[]} points */

@@ -2,7 +2,7 @@
 /** The GPUs of TorchServe's container: how full each is, who says so, and how long ago. */
 
 import { copy, find, say } from './dom.js'
-import { ago, gibibytes, number } from './words.js'
+import { ago, bytes, number } from './words.js'
 
 /**
  * @import { GpuNow } from '../gpus.ts'
@@ -25,7 +25,7 @@ export function drawGpus({ gpus: now }) {
     find(section, '.host'),
     now.host === null
       ? ''
-      : `The machine: CPUs ${share(now.host.cpuBusy)} busy, ${gibibytes(now.host.memoryAvailableBytes)} of ${gibibytes(now.host.memoryTotalBytes)} memory available.`,
+      : `The machine: CPUs ${share(now.host.cpuBusy)} busy, ${bytes(now.host.memoryAvailableBytes)} of ${bytes(now.host.memoryTotalBytes)} memory available.`,
   )
 }
 
@@ -36,9 +36,7 @@ function drawGpu(item, gpu) {
   say(find(item, '.id'), gpu.id)
   say(
     find(item, '.amount'),
-    used === null && total === null
-      ? 'memory not known'
-      : `${gibibytes(used)} of ${gibibytes(total)} used`,
+    used === null && total === null ? 'memory not known' : `${bytes(used)} of ${bytes(total)} used`,
   )
   const bar = find(item, '.bar')
   bar.hidden = used === null || total === null

@@ -5,7 +5,7 @@ import { headline, toneOf } from './card.js'
 import { copy, describe, find, make, say } from './dom.js'
 import { ago, clockTime, inputRows, lasting, outcomeSentence } from './words.js'
 
-/** @import { LoggedDecision } from '../log.ts' */
+/** @import { LoggedDecision } from '../history.ts' */
 
 const SHOWN_MAX = 200
 

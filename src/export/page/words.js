@@ -15,6 +15,13 @@ export function number(value, unit = '') {
   return `${value.toFixed(digits)}${unit && ` ${unit}`}`
 }
 
+/** @param {number | null} value */
+export function bytes(value) {
+  if (value === null) return UNKNOWN
+  const mib = value / 2 ** 20
+  return mib < 10_240 ? `${mib.toFixed(0)} MiB` : `${(mib / 1_024).toFixed(1)} GiB`
+}
+
 /** @param {number | null} ms */
 export function duration(ms) {
   if (ms === null) return UNKNOWN
@@ -23,11 +30,6 @@ export function duration(ms) {
   if (ms < 10_000) return `${(ms / 1_000).toFixed(1)} s`
   if (ms < 120_000) return `${(ms / 1_000).toFixed(0)} s`
   return `${(ms / 60_000).toFixed(0)} min`
-}
-
-/** @param {number | null} bytes */
-export function gibibytes(bytes) {
-  return bytes === null ? UNKNOWN : `${(bytes / 1_073_741_824).toFixed(1)} GiB`
 }
 
 /** @param {number} ms how long ago */
@@ -81,8 +83,8 @@ function gpuRows(gpu) {
     number(share === null ? null : Math.round(100 * share), '%')
   return [
     ['GPU lands on', gpu.landing.join(', ') || UNKNOWN],
-    ['GPU to give out', gibibytes(gpu.freeBytes)],
-    ['GPU per worker', `${gpu.guessed ? 'at most ' : ''}${gibibytes(gpu.workerBytes)}`],
+    ['GPU to give out', bytes(gpu.freeBytes)],
+    ['GPU per worker', `${gpu.guessed ? 'at most ' : ''}${bytes(gpu.workerBytes)}`],
     ['GPU room for', number(gpu.fits)],
     ['GPU activity', percent(gpu.activity)],
     ['CPUs busy', percent(gpu.cpuBusy)],
@@ -113,5 +115,9 @@ export function inputRows(inputs) {
     ['Ceiling', number(inputs.ceiling)],
     ['Load time', duration(inputs.loadMs)],
     ...gpuRows(inputs.gpu),
+    ['Memory of one', bytes(inputs.workerBytes)],
+    ['Memory holds', number(inputs.memoryMost)],
+    ['Usable', number(inputs.usable)],
+    ['Load in pods', number(inputs.podDemand)],
   ]
 }

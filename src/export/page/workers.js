@@ -36,11 +36,11 @@ const titles = {
 }
 
 /** @param {PoolState} pool @returns {Block[]} */
-function blocksOf({ inputs, wanted, limit }) {
-  const { ready, loading, dead } = inputs
+function blocksOf({ inputs, wanted }) {
+  const { ready, loading, dead, usable } = inputs
   const live = ready + loading
   const coming = Math.max(0, (wanted ?? 0) - live)
-  const room = wanted === null || limit > ROOM_MAX ? 0 : Math.max(0, limit - live - coming)
+  const room = wanted === null || usable > ROOM_MAX ? 0 : Math.max(0, usable - live - coming)
   return [
     ...several(ready, 'ready'),
     ...several(loading, 'loading'),

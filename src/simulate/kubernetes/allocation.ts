@@ -24,9 +24,12 @@ export class Allocation {
     this.#allocatable = allocatable
   }
 
+  /** @throws Error when the node has no room: a real kubelet would call the pod failed at once */
   add(pod: Pod, nowMs: number): Allocated {
     const { generation, uid } = pod.metadata
     const allocated = { pod, spec: pod.spec, generation, pending: undefined, sinceMs: nowMs }
+    const lack = this.#lack(allocated, pod)
+    if (lack) throw new Error(`Pod was rejected: ${lack.message}`)
     this.#pods.set(uid, allocated)
     return allocated
   }
@@ -73,7 +76,10 @@ export class Allocation {
     if (this.infeasible !== undefined) {
       return { reason: 'Infeasible', message: this.infeasible } as const
     }
-    if (!increases({ pod, spec: allocated.spec })) return undefined
+    return increases({ pod, spec: allocated.spec }) ? this.#lack(allocated, pod) : undefined
+  }
+
+  #lack(allocated: Allocated, pod: Pod) {
     for (const resource of scaled) {
       const unit = resource === 'cpu' ? 'milli' : 'whole'
       const requested = podTotal(pod.spec, 'requests', resource)[unit]

@@ -18,7 +18,7 @@ import {
   type Resources,
 } from './objects.ts'
 import type { Behaviour } from './runtime.ts'
-import { versions, type Version } from './versions.ts'
+import { versions, type Profile, type Version } from './versions.ts'
 
 export interface ClusterOptions {
   clock: Clock
@@ -62,12 +62,13 @@ export interface PodShape {
   report?: 'silent' | 'absent'
 }
 
-export const NODE = 'node1'
+const NODE = 'node1'
 
 export class Cluster {
   readonly api: ApiServer
   readonly kubelet: Kubelet | undefined
   readonly #clock: Clock
+  readonly #profile: Profile
   readonly #node: NodeInfo & { allocatable: ResourceList }
   readonly #behaviours = new Map<string, Behaviour>()
 
@@ -75,6 +76,7 @@ export class Cluster {
     const { clock, version = '1.36', seed = 1 } = options
     const { allocatable = { cpu: '8', memory: '16Gi' } } = options
     this.#clock = clock
+    this.#profile = versions[version]
     this.api = new ApiServer(clock, random(seed, 'apiserver'), version)
     this.#node = { allocatable, os: 'linux' }
     this.api.nodes.set(NODE, this.#node)
@@ -85,7 +87,7 @@ export class Cluster {
             clock,
             random: random(seed, 'kubelet'),
             store: this.api.store,
-            profile: versions[version],
+            profile: this.#profile,
             node: NODE,
             allocatable: () => this.#node.allocatable,
             cgroups: options.cgroups ?? 'v2',
@@ -109,7 +111,11 @@ export class Cluster {
     const isRun = this.kubelet !== undefined && pod.spec.nodeName === NODE
     if (isRun) return this.pod(name, namespace)
     if (shape.report === 'absent' || pod.spec.nodeName === undefined) return added
-    return this.api.store.setStatus(added, playedStatus(added, shape.report !== 'silent'))
+    const { observedGeneration, ...status } = playedStatus(added, shape.report !== 'silent')
+    return this.api.store.setStatus(added, {
+      ...status,
+      ...(this.#profile.observedGeneration && { observedGeneration }),
+    })
   }
 
   /** The pod as it is stored. @throws Error when there is none */

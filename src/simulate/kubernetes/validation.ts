@@ -40,7 +40,7 @@ export function validateResize(old: Pod, changed: Pod, profile: Profile): Findin
   return [
     ...findings,
     ...lists.flatMap(list => validateContainers(old, changed, list, profile)),
-    ...validateOthers(old, changed),
+    ...validateOthers(old, changed, profile),
   ]
 }
 
@@ -156,7 +156,7 @@ function validateLimit(before: Container, after: Container, path: string): Findi
 }
 
 /** Everything but cpu and memory must be as it was. */
-function validateOthers(old: Pod, changed: Pod): Finding[] {
+function validateOthers(old: Pod, changed: Pod, profile: Profile): Finding[] {
   const others = (pod: Pod) =>
     JSON.stringify(
       containersOf(pod.spec).map(({ resources, resizePolicy }) => [
@@ -170,7 +170,7 @@ function validateOthers(old: Pod, changed: Pod): Finding[] {
       ]),
     )
   // A known defect: what claims a device is taken for changed.
-  const claims = containersOf(old.spec).some(({ resources }) => resources.claims)
+  const claims = profile.claims && containersOf(old.spec).some(({ resources }) => resources.claims)
   return !claims && others(old) === others(changed)
     ? []
     : [isForbidden('spec', 'only cpu and memory resources are mutable')]

@@ -10,6 +10,8 @@ export interface Profile {
   checksCapacity: boolean
   /** Whether pods with resources of their own can be resized, and the kubelet reports the pod's. */
   podLevel: boolean
+  /** Whether containers can claim devices; one that does is taken for changed, and so cannot be resized. */
+  claims: boolean
   /** From the change of the cgroup until the status says so: the kubelet looks at containers every other second, or when told. */
   reportMs: number
 }
@@ -20,10 +22,11 @@ const gated: Profile = {
   limitsMove: false,
   checksCapacity: false,
   podLevel: false,
+  claims: false,
   reportMs: 1_700,
 }
 const beta: Profile = { ...gated, resize: true }
-const lowering: Profile = { ...beta, observedGeneration: true, limitsMove: true }
+const lowering: Profile = { ...beta, observedGeneration: true, limitsMove: true, claims: true }
 const checking: Profile = { ...lowering, checksCapacity: true, podLevel: true, reportMs: 35 }
 
 export const versions = {

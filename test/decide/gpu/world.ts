@@ -1,5 +1,5 @@
 /** Pools on GPUs as a fluid: workers take memory when they load and more with their first requests; readings come late. */
-import { decide, wantsFreshLook } from '../../../src/decide/decide.ts'
+import { decide } from '../../../src/decide/decide.ts'
 import { emptyMemory } from '../../../src/decide/memory.ts'
 import type {
   Action,
@@ -195,7 +195,7 @@ export class GpuWorld {
 
   #observe(): Observation {
     const old = this.nowMs - (this.#described?.atMs ?? -Infinity) >= 10_000
-    if (old || wantsFreshLook(this.memory)) {
+    if (old || this.memory.urgent.size > 0) {
       this.#described = { atMs: this.nowMs, pools: this.pools.map(pool => this.#describe(pool)) }
     }
     const pools = (this.#described?.pools ?? []).map(one => ({

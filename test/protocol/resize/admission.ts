@@ -83,6 +83,7 @@ const outgrown: Case = {
 
 const capacity: Case = {
   name: 'what the node could never hold is refused, whatever else runs there',
+  since: '1.36',
   run: async (t, target, namespace) => {
     const pod = await target.create(namespace, burstable)
     await target.create(namespace, { name: 'neighbour', ...shape })
@@ -103,6 +104,7 @@ const capacity: Case = {
 
 const nowhere: Case = {
   name: 'a node that is not known any more',
+  since: '1.36',
   run: async (t, target, namespace) => {
     const pod = await target.create(namespace, { ...burstable, node: 'gone' })
     const answer = await resize(target, pod, to({ torchserve: memory('3Gi') }))
@@ -162,6 +164,7 @@ const policy: Case = {
 
 const meanings: Case = {
   name: 'one status, many meanings: the node, a quota, rights and the policy',
+  since: '1.36',
   run: async (t, target, namespace) => {
     const pod = await target.create(namespace, burstable)
     const token = await target.tokenOf(pod)

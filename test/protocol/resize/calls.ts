@@ -1,6 +1,5 @@
 /** The Kubernetes API as the resize cases call it, and what they wait for. */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { Agent, request } from 'undici'
@@ -183,8 +182,8 @@ export async function agentIn(
   { name: pod, namespace, uid }: PodRef,
   timeoutMs = 5_000,
 ): Promise<{ kubernetes: Kubernetes; tokenFile: string }> {
-  const tokenFile = join(mkdtempSync(join(tmpdir(), 'stoker-token-')), 'token')
-  writeFileSync(tokenFile, await target.tokenOf({ name: pod, namespace, uid }))
+  const token = await target.tokenOf({ name: pod, namespace, uid })
+  const tokenFile = join(t.testdir({ token }), 'token')
   const { hostname, port } = new URL(target.url)
   const kubernetes = createKubernetes(
     {

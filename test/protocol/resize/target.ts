@@ -51,22 +51,29 @@ export interface ResizeTarget {
 
 /** The node with its kubelet. */
 export interface Node {
-  /** What the pod's container holds from now on. */
-  use(pod: PodRef, container: string, use: MemoryUse): void
-  /** The memory limits of the cgroups; undefined: none. */
-  limits(pod: PodRef): { pod: number | undefined; containers: Record<string, number | undefined> }
+  /** What the pod's container holds from soon on. */
+  use(pod: PodRef, container: string, use: MemoryUse): Promise<void>
+  /** The memory limits of the cgroups; undefined: none. Containers that do not run are left out. */
+  limits(pod: PodRef): Promise<Limits>
   /** Ends a container, which is started again by itself. */
-  kill(pod: PodRef, container: string, reason: 'OOMKilled' | 'Error'): void
-  stopKubelet(): void
-  startKubelet(): void
-  /** For so long there are no memory numbers of the pod. */
-  hideStats(pod: PodRef, ms: number): void
+  kill(pod: PodRef, container: string): Promise<void>
+  stopKubelet(): Promise<void>
+  startKubelet(): Promise<void>
+  /** For so long there are no memory numbers of the pod. Absent: they cannot be hidden. */
+  hideStats?(pod: PodRef, ms: number): void
+}
+
+interface Limits {
+  pod: number | undefined
+  containers: Record<string, number | undefined>
 }
 
 export interface Case {
   name: string
   /** Left out: the API server alone. */
-  needs?: 'node' | 'faults'
+  needs?: 'node' | 'stats' | 'faults'
+  /** Of Kubernetes; left out: every one that serves pods/resize. */
+  since?: Version
   /** Runs in a namespace of its own. */
   run(t: Test, target: ResizeTarget, namespace: string): Promise<void>
 }

@@ -299,9 +299,11 @@ const rounds: Case = {
     t.equal(put.status, 200, put.message)
     t.equal(put.pod.metadata.generation, 2)
     t.strictSame(resourcesOf(await read(target, pod), 'torchserve'), resources)
-    const back = await resize(target, pod, to({ torchserve: memory('2Gi', '4Gi') }))
-    t.equal(back.pod.metadata.generation, 3)
-    t.strictSame((await read(target, pod)).spec, now.spec)
+    const patched = await resize(target, pod, to({ torchserve: memory('4Gi', '6Gi') }))
+    t.equal(patched.pod.metadata.generation, 3)
+    const changed = { limits: { memory: '6Gi' }, requests: { cpu: '1', memory: '4Gi' } }
+    const containers = [{ ...first, resources: changed }, ...others]
+    t.strictSame((await read(target, pod)).spec, { ...now.spec, containers })
   },
 }
 

@@ -5,33 +5,38 @@ import { virtualClock, type VirtualClock } from '../../../src/simulate/clock.ts'
 import { startKubernetes, type KubernetesEmulation } from '../../../src/simulate/kubernetes.ts'
 import type { Kubelet } from '../../../src/simulate/kubernetes/kubelet.ts'
 import type { MemoryUse } from '../../../src/simulate/kubernetes/runtime.ts'
+import type { Version } from '../../../src/simulate/kubernetes/versions.ts'
 import { testResize } from '../../protocol/resize/cases.ts'
 import type { Node, PodRef, ResizeTarget } from '../../protocol/resize/target.ts'
 
 t.setTimeout(60_000)
 
-await testResize(async () => {
-  const clock = virtualClock(Date.parse('2026-11-24T00:00:00Z'))
-  const emulation = await startKubernetes({ clock })
-  const stop = new AbortController()
-  const pace = { ms: 1 }
-  void flow(clock, pace, stop.signal)
-  t.teardown(async () => {
-    stop.abort()
-    await emulation.close()
+// Newest first; those between two of them differ in nothing that is looked at here.
+for (const version of ['1.36', '1.34', '1.33'] as const) {
+  await testResize(async () => {
+    const clock = virtualClock(Date.parse('2026-11-24T00:00:00Z'))
+    // What a kubelet does is looked at once.
+    const kubelet = version === '1.36' ? 'runs' : 'none'
+    const emulation = await startKubernetes({ clock, version, kubelet })
+    const stop = new AbortController()
+    const pace = { ms: 1 }
+    void flow(clock, pace, stop.signal)
+    t.teardown(async () => {
+      stop.abort()
+      await emulation.close()
+    })
+    return targetOf(emulation, version, hurrying(clock, pace))
   })
-  return targetOf(emulation, hurried(clock, pace))
-})
+}
 
-function targetOf(emulation: KubernetesEmulation, clock: Clock): ResizeTarget {
+function targetOf(emulation: KubernetesEmulation, version: Version, clock: Clock): ResizeTarget {
   const { cluster, url, caFile, adminToken } = emulation
   const { api, kubelet } = cluster
-  if (!kubelet) throw new Error('the cluster has no kubelet')
   const uses = new Map<string, MemoryUse>()
   return {
     url,
     caFile,
-    version: '1.36',
+    version,
     adminToken,
     clock,
     addNamespace: async () => {},
@@ -58,23 +63,24 @@ function targetOf(emulation: KubernetesEmulation, clock: Clock): ResizeTarget {
     quota: async (namespace, { hard }) => {
       api.namespace(namespace).quotas.push({ name: 'q', hard })
     },
-    node: nodeOf(kubelet, uses),
+    ...(kubelet && { node: nodeOf(kubelet, uses) }),
     faults: api.faults,
   }
 }
 
 function nodeOf(kubelet: Kubelet, uses: Map<string, MemoryUse>): Node {
   return {
-    use: ({ namespace, name }: PodRef, container, use) =>
+    use: async ({ namespace, name }: PodRef, container, use) =>
       void uses.set(`${namespace}/${name}/${container}`, use),
-    limits: ({ uid }) => {
+    limits: async ({ uid }) => {
       const { limitBytes, containers } = kubelet.runtime(uid)
       const entries = containers.map(each => [each.name, each.limitBytes] as const)
       return { pod: limitBytes, containers: Object.fromEntries(entries) }
     },
-    kill: ({ uid }, container, reason) => kubelet.kill(uid, container, { reason, exitCode: 137 }),
-    stopKubelet: () => kubelet.stop(),
-    startKubelet: () => kubelet.start(),
+    kill: async ({ uid }, container) =>
+      kubelet.kill(uid, container, { reason: 'Error', exitCode: 137 }),
+    stopKubelet: async () => kubelet.stop(),
+    startKubelet: async () => kubelet.start(),
     hideStats: ({ uid }, ms) => kubelet.hideStats(uid, ms),
   }
 }
@@ -85,13 +91,17 @@ async function flow(clock: VirtualClock, pace: { ms: number }, stop: AbortSignal
 }
 
 /** The same time, which passes faster while a case waits for long. */
-function hurried(clock: VirtualClock, pace: { ms: number }): Clock {
+function hurrying(clock: VirtualClock, pace: { ms: number }): Clock {
+  let hurried = 0
   return {
     now: () => clock.now(),
     async sleep(ms, signal) {
-      if (ms >= 100) pace.ms = 20
+      const hurry = ms >= 100 ? 1 : 0
+      hurried += hurry
+      pace.ms = hurried > 0 ? 20 : 1
       await clock.sleep(ms, signal)
-      pace.ms = 1
+      hurried -= hurry
+      pace.ms = hurried > 0 ? 20 : 1
     },
   }
 }

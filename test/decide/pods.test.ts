@@ -1,0 +1,201 @@
+/** Goal: the load in pods is right whatever this pod happens to run. Method: timelines, and fleets by arithmetic. */
+import t from 'tap'
+import type { Test } from 'tap'
+import { workersFilled, workersNeeded } from '../../src/decide/erlang.ts'
+import { Ledger, type Account } from '../../src/decide/ledger.ts'
+import { Container, MIB } from './container.ts'
+import { leftAlone, World } from './world.ts'
+
+const load = (arrivalsPerSecond: number) => ({
+  arrivalsPerSecond,
+  serviceMs: 100,
+  batchSize: 1,
+  maxBatchDelayMs: 100,
+})
+const filled = (rate: number) => workersFilled(load(rate), 150, 0.02)
+
+function near(t: Test, found: number | undefined, expected: number, what: string) {
+  t.ok(Math.abs((found ?? NaN) - expected) < 0.02 * expected, `${what}: ${found}, not ${expected}`)
+}
+
+t.test('it tells the load, not the workers that run', t => {
+  const few = new World(1)
+  const many = new World(8)
+  for (const world of [few, many]) {
+    world.policy = { ...world.policy, scale: true, holdMs: 600_000 }
+    world.rate = 20
+    world.run(40)
+    near(t, world.podDemand, filled(20) / 8, 'of 8 usable workers')
+  }
+  t.equal(few.podDemand, many.podDemand)
+  t.not(few.ready, many.ready)
+  t.end()
+})
+
+t.test('it is not clipped to what the pod can take', t => {
+  const world = new World()
+  world.rate = 400
+  world.run(40)
+  t.equal(world.last.reason, 'at_maximum')
+  t.ok((world.podDemand ?? 0) > 5, `${world.podDemand}`)
+  t.end()
+})
+
+t.test('a queue adds to it, by what must be worked off until a pod is there', t => {
+  const world = new World()
+  world.rate = 10
+  world.run(40)
+  const without = world.podDemand ?? 0
+  world.pending = 100
+  world.run(3)
+  t.ok((world.podDemand ?? 0) > without)
+  t.ok((world.podDemand ?? 0) < 1.5 * without, 'and no more')
+  t.end()
+})
+
+t.test('at the knee fewer workers are usable, and the rest is for other pods', t => {
+  const world = new World()
+  // The device serves two at a time.
+  world.serviceMs = busy => 100 * Math.max(1, busy / 2)
+  world.rate = 30
+  world.run(90)
+  t.ok(world.last.inputs.knee !== null)
+  t.equal(world.last.inputs.usable, world.last.inputs.knee)
+  t.ok((world.podDemand ?? 0) > 1)
+  t.end()
+})
+
+function inPod(rate: number) {
+  const world = new World()
+  const container = new Container(world.nowMs, { requestMib: 441 })
+  world.container = container
+  world.memoryPolicy = { ...leftAlone, maxMemory: 4_000 * MIB, inPod: true }
+  world.rate = rate
+  return { world, container }
+}
+
+t.test('a refused resize takes usable workers away, and the load goes to pods', t => {
+  for (const answer of ['deferred', 'infeasible', 'quota', 'rbac'] as const) {
+    const { world, container } = inPod(20)
+    container.answer = answer
+    world.run(60)
+    t.equal(world.last.inputs.memoryMost, 1, answer)
+    t.ok((world.podDemand ?? 0) >= filled(20), `${answer}: ${world.podDemand}`)
+    t.match(world.last, { reason: 'at_memory', inputs: { usable: 1 } }, answer)
+  }
+  const { world } = inPod(20)
+  world.run(60)
+  t.equal(world.last.inputs.usable, 8)
+  near(t, world.podDemand, filled(20) / 8, 'granted')
+  t.end()
+})
+
+t.test('an API server that cannot be asked for a moment moves no pods', t => {
+  const { world, container } = inPod(5)
+  world.run(40)
+  const before = world.podDemand
+  container.apiReachable = false
+  world.run(40)
+  t.equal(world.podDemand, before)
+  t.end()
+})
+
+t.test('workers of which the cost is not known cannot be added', t => {
+  const { world } = inPod(20)
+  world.usesVisible = false
+  world.run(60)
+  t.equal(world.last.inputs.workerBytes, null)
+  t.equal(world.last.inputs.memoryMost, 1)
+  t.equal(world.last.inputs.usable, 1, 'the one that is there')
+  world.policy = { ...world.policy, workerMemory: 100 * MIB }
+  world.run(2)
+  t.equal(world.last.inputs.workerBytes, 100 * MIB)
+  t.equal(world.last.inputs.usable, 8)
+  t.end()
+})
+
+t.test('what is not known is not told', t => {
+  const world = new World()
+  world.rate = 20
+  world.run(40)
+  world.metricsReadable = false
+  world.run(1)
+  t.equal(world.podDemand, undefined)
+  t.equal(world.last.inputs.podDemand, null)
+  const sequences = new World()
+  sequences.description = { refusal: 'stateful' }
+  sequences.rate = 20
+  sequences.run(40)
+  t.equal(sequences.podDemand, undefined, 'requests of a sequence do not tell the load')
+  const fixed = new World(3)
+  fixed.policy = { ...fixed.policy, scale: false }
+  fixed.rate = 20
+  fixed.run(40)
+  near(t, fixed.podDemand, filled(20) / 3, 'a pool that is not scaled has what it has')
+  t.end()
+})
+
+t.test('KEDA settles where every pod can take its part, from below and from above', t => {
+  for (const usable of [1, 2, 4, 8]) {
+    const enough = (rate: number, pods: number) =>
+      workersNeeded(load(rate / pods), 150, 0.02) <= usable
+    for (const rate of [3, 20, 90, 200]) {
+      const most = Array.from({ length: 3_000 }, (_, pods) => pods + 1).find(n => enough(rate, n))
+      for (const start of [1, 2 * (most ?? 1)]) {
+        let pods = start
+        let turns = 0
+        for (let round = 0; round < 100; round++) {
+          const wanted = Math.max(1, Math.ceil(pods * (filled(rate / pods) / usable) - 1e-3))
+          const turned = start === 1 ? wanted < pods : wanted > pods
+          turns += Number(turned)
+          pods = wanted
+        }
+        const place = `${usable} usable, ${rate}/s, from ${start}`
+        t.ok(Math.abs(pods - (most ?? 0)) <= 1, `${place}: ${pods} pods for ${most}`)
+        t.ok(turns <= 1, `${place}: ${turns} turns`)
+      }
+    }
+  }
+  t.end()
+})
+
+const books = { base: 300 * MIB, margin: 0.1, granted: 500 * MIB, because: '' }
+const account = (key: string, workers: number, kept: number, cost = 100): Account => ({
+  key,
+  workers,
+  kept,
+  cost: cost * MIB,
+})
+
+t.test('pools share the memory, whatever they hold of it now', t => {
+  const lasting = 1_320 * MIB
+  const at = (one: number, other: number) =>
+    new Ledger({ ...books, most: lasting, lasting }, [
+      account('a', one, 1),
+      account('b', other, 1, 200),
+    ])
+  for (const ledger of [at(1, 1), at(5, 2)]) {
+    t.equal(ledger.most('a'), 7, '900 MiB less one worker of the other')
+    t.equal(ledger.most('b'), 4)
+    near(t, ledger.share(new Map(Object.entries({ a: 5, b: 2 }))), 1, 'all of it')
+    near(t, ledger.share(new Map(Object.entries({ a: 10, b: 4 }))), 2, 'two pods of it')
+    near(t, ledger.share(new Map(Object.entries({ a: 7 }))), 1, 'b is fixed at one')
+  }
+  const open = new Ledger({ ...books, granted: Infinity, most: 0, lasting: 0 }, [
+    account('a', 1, 1),
+  ])
+  t.equal(open.most('a'), Infinity)
+  t.equal(open.share(new Map([['a', 4]])), undefined)
+  t.end()
+})
+
+t.test('a knee below the minimum takes no worker from it', t => {
+  const world = new World(3)
+  world.policy = { ...world.policy, minWorkers: 3 }
+  world.serviceMs = busy => 55 * Math.max(1, busy * 0.9)
+  world.rate = 60
+  world.run(90)
+  t.ok((world.last.inputs.knee ?? 9) <= 3, 'a knee was found')
+  t.ok(world.last.inputs.usable >= 3)
+  t.end()
+})
