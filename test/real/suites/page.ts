@@ -64,7 +64,7 @@ function twoMinutes(second: number): Omit<TickSketch, 'atMs'> {
   const grown = { reason: 'demand', because: '9.4 requests/s of 200 ms need 3: 2 → 3.' } as const
   const load = { arrivalsPerSecond, ready, loading, listed: ready + loading, held: ready + loading }
   const resnet: PoolSketch = {
-    inputs: { ...load, waiting: Math.max(0, Math.round(second / 4 - 10)), knee: 5 },
+    inputs: { ...load, waiting: Math.max(0, Math.round(second / 4 - 10)), knee: 5, usable: 5 },
     because: `${ready} workers are right.`,
     ...(loading ? { reason: 'loading', because: '1 worker is still loading.' } : {}),
     ...(second === 47 ? { ...grown, action: { kind: 'grow', from: 2, to: 3 } } : {}),
@@ -214,7 +214,7 @@ t.test(
     await section.getByText('1g.10gb · instance 9 of NVIDIA H100').waitFor()
     t.equal(await section.locator('li').count(), 2)
     const text = await section.innerText()
-    t.match(text, /7\.3 GiB of 9\.8 GiB used/)
+    t.match(text, /7488 MiB of 9984 MiB used/)
     t.match(text, /activity not known · nvidia-smi, \d+ s ago/)
     t.match(text, /memory not known/, 'unknown is not zero')
     t.match(text, /shared \(time-slicing\)/)
@@ -225,7 +225,7 @@ t.test(
     t.equal(widths[0], '75%')
     t.match(
       await pool(page, 'resnet').locator('.numbers').first().innerText(),
-      /GPU per worker\s+1\.8 GiB/,
+      /GPU per worker\s+1843 MiB/,
     )
     await page.screenshot({ path: join(shots, 'gpus.png'), fullPage: true })
     tick({ pools: [{ inputs: { gpu } }], gpus: { state: 'absent', why: 'nvidia-smi hangs.' } })
