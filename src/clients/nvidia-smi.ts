@@ -45,7 +45,7 @@ const PIECE_BYTES = 8_192
 const QUOTED_BYTES = 2_048
 /** A killed process is gone at once, unless it is in the kernel (state D). */
 const DYING_MS = 1_000
-/** A child of the child may hold the pipes open after it ended. */
+/** A child of the child may hold the pipes open after it ended: what is silent for so long is over. */
 const DRAIN_MS = 500
 /** After one failure, two, three and more; without the program the last. */
 const PAUSES_MS = [1_000, 5_000, 30_000, 300_000] as const
@@ -164,6 +164,7 @@ class Runner implements NvidiaSmi {
     })
     const complaint = quote(stderr)
     let bytes = 0
+    let pieces = 0
     let said = ''
     const drained = (async () => {
       for await (const chunk of stdout) {
@@ -173,17 +174,23 @@ class Runner implements NvidiaSmi {
         said += text.slice(0, QUOTED_BYTES - said.length)
         for (let at = 0; at < text.length; at += PIECE_BYTES) {
           take(text.slice(at, at + PIECE_BYTES))
+          pieces++
           await nextTurn()
         }
       }
     })()
     drained.catch(() => {})
     const exit = await Promise.race([exited, failed(drained)])
-    const waited = new AbortController()
-    const cut = this.#clock.sleep(DRAIN_MS, waited.signal)
-    const all = Promise.all([drained, complaint.done])
-    await Promise.race([all, cut])
-    waited.abort()
+    const over = new AbortController()
+    void Promise.all([drained, complaint.done]).then(
+      () => over.abort(),
+      () => over.abort(),
+    )
+    let before = -1
+    while (!over.signal.aborted && pieces > before) {
+      before = pieces
+      await this.#clock.sleep(DRAIN_MS, over.signal)
+    }
     stdout.destroy()
     stderr.destroy()
     return { ...exit, said: `${complaint.text()} ${said}`.trim() }

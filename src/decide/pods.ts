@@ -17,7 +17,11 @@ export function usableOf(view: View): number {
   const { census, gpu, memory, memoryMost, nowMs, policy } = view
   const knee = active(memory.knee, nowMs)?.most ?? Infinity
   const ceiling = active(memory.ceiling, nowMs)?.most ?? Infinity
-  const onGpu = gpu?.fits === undefined ? Infinity : census.ready + census.loading + gpu.fits
+  const live = census.ready + census.loading
+  // Where the GPU stays unknown no worker is added, and pods must be; where it is being measured nothing is known yet.
+  const unknown =
+    gpu?.soon || policy.gpuMemoryUnknown === 'grow' ? Infinity : Math.max(live, policy.minWorkers)
+  const onGpu = gpu ? (gpu.fits === undefined ? unknown : live + gpu.fits) : Infinity
   // A knee takes no worker that the minimum asks for.
   const helpful = Math.max(Math.min(policy.maxWorkers, knee), policy.minWorkers)
   return Math.max(1, Math.min(helpful, ceiling, memoryMost, onGpu))

@@ -12,6 +12,8 @@ export interface GpuView {
   /** Workers that fit, one landing after the other; undefined: unknown, and `why`. */
   fits: number | undefined
   why: string
+  /** It will be known in a moment, without anybody doing anything. */
+  soon: boolean
   inputs: Omit<GpuInputs, 'fits'>
 }
 
@@ -46,7 +48,7 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
   const nothing = { landing: [], freeBytes: null, workerBytes: null, guessed: false, ...facts }
   if (!places || !crews) {
     const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen)
-    return { fits: undefined, why, inputs: nothing }
+    return { fits: undefined, why, soon: !crews, inputs: nothing }
   }
   return roomFor({ key, policy, places, crews, seen, rivals, nothing })
 }
@@ -70,7 +72,9 @@ function roomFor(one: Case): GpuView {
   const guessed = known === undefined && bytes !== undefined
   const inputs = { ...nothing, workerBytes: bytes ?? null, guessed }
   const unknown = rooms.find(room => room.why !== undefined)
-  if (unknown?.why !== undefined) return { fits: undefined, why: unknown.why, inputs }
+  if (unknown?.why !== undefined) {
+    return { fits: undefined, why: unknown.why, soon: unknown.soon ?? false, inputs }
+  }
   const free = rooms.map(room => room.bytes)
   const fullest = Math.min(...free)
   const first = orderOf(1, one)?.[0]
@@ -84,9 +88,9 @@ function roomFor(one: Case): GpuView {
     const why = shared
       ? 'others use the same GPU, so what a worker needs cannot be learnt; STOKER_GPU_WORKER_MEMORY would say it'
       : 'what a worker needs is not known yet'
-    return { fits: undefined, why, inputs: whole }
+    return { fits: undefined, why, soon: !shared, inputs: whole }
   }
-  return { fits: fitting(bytes * SPARE, free, one), why: '', inputs: whole }
+  return { fits: fitting(bytes * SPARE, free, one), why: '', soon: false, inputs: whole }
 }
 
 /** Workers one after the other, each on the GPU it will land on; on the fullest where that is unknown. */
@@ -137,7 +141,7 @@ function guessOf(key: PoolKey, { places, rivals }: Case): number | undefined {
 }
 
 /** What can be given out on a place: what is free, less the margin and less what workers are still expected to take. */
-function roomOn(place: Place, one: Case): { bytes: number; why?: string } {
+function roomOn(place: Place, one: Case): { bytes: number; why?: string; soon?: boolean } {
   const name = place.ids.join()
   const { freeBytes, totalBytes, usedBytes } = place
   if (totalBytes === undefined) return { bytes: 0, why: `${name}: its memory is not known` }
@@ -150,7 +154,7 @@ function roomOn(place: Place, one: Case): { bytes: number; why?: string } {
     return { bytes: 0, why: `${name}: nobody tells how much of its memory is used` }
   }
   const { why } = expected
-  if (why !== undefined) return { bytes: 0, why }
+  if (why !== undefined) return { bytes: 0, why, soon: true }
   // The readings may be older than the workers, and workers have not taken all that they need when they are ready.
   const used = Math.max(
     usedBytes,

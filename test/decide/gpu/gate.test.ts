@@ -223,6 +223,7 @@ t.test('beside another model, what a worker needs is learnt from the one that co
   const world = new GpuWorld([a100], [still, { key: 'm', workers: 1, needMib: 1_868, rate: 40 }])
   world.run(4)
   t.match(world.last('m').inputs.gpu, { workerBytes: null }, 'not before it has settled')
+  t.equal(world.last('m').inputs.usable, 100, 'which is no reason for more pods')
   world.run(10)
   const guess = world.decisions.find(({ inputs, key }) => key === 'm' && inputs.gpu?.guessed)
   t.ok(Number(guess?.inputs.gpu?.workerBytes) >= 1.5 * 1_868 * MIB, 'at first only a bound')
