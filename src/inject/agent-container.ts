@@ -22,7 +22,7 @@ export interface AgentParts {
   port: number
   /** Of TorchServe’s container. */
   container: string
-  /** It gets a token, to ask for memory with. */
+  /** It is told which pod it is in, and gets a token. */
   hasToken: boolean
   env: Readonly<Record<string, string>>
   resources: Json | undefined
@@ -73,7 +73,7 @@ function environment({ container, hasToken, env, keys }: AgentParts): Json[] {
     name,
     valueFrom: { fieldRef: { fieldPath } },
   })
-  // Without a token it has no use for them: it would look for its pod, and not be let in.
+  // Without a token it would look for its pod, and not be let in.
   const identity = [
     field('STOKER_POD_NAME', 'metadata.name'),
     field('STOKER_POD_NAMESPACE', 'metadata.namespace'),

@@ -69,6 +69,7 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
   draft.ensure(['metadata', 'annotations'], {})
   annotate(`${PREFIX}container`, plan.target.name)
   if (plan.maxMemory !== undefined) annotate(`${PREFIX}max-memory`, plan.maxMemory)
+  if (plan.hasToken) draft.append(['spec', 'volumes'], tokenVolume)
   makeRoomForMemory(draft, plan)
   shareWithAgent(draft, plan, pod)
   if (plan.wishes.is('agent-only-token')) takeToken(draft, plan.target)
@@ -78,7 +79,7 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
     native: plan.native,
     port: plan.port,
     container: plan.target.name,
-    hasToken: plan.maxMemory !== undefined,
+    hasToken: plan.hasToken,
     env: plan.wishes.env,
     resources: agentResources(
       pod,
@@ -100,10 +101,9 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
   }
 }
 
-/** The token to ask for memory with, and a target that is not restarted for it. */
+/** TorchServe is not restarted for a change of its memory, unless its author wants that. */
 function makeRoomForMemory(draft: Draft, { target, maxMemory }: Plan): void {
   if (maxMemory === undefined) return
-  draft.append(['spec', 'volumes'], tokenVolume)
   if (target.resizePolicy?.some(policy => policy.resourceName === 'memory')) return
   const policies = ['spec', 'containers', { name: target.name }, 'resizePolicy']
   draft.append(policies, { resourceName: 'memory', restartPolicy: 'NotRequired' }, 'resourceName')

@@ -48,6 +48,8 @@ export interface Plan {
   /** Those TorchServe listens on, as far as they are known. */
   torchservePorts: readonly number[]
   maxMemory: string | undefined
+  /** The agent is told which pod it is in and given a token: to change memory, or to find its GPUs among the node's. */
+  hasToken: boolean
   shareProcesses: boolean
   user: number | undefined
   /** The volume for the key file. */
@@ -77,6 +79,7 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
       Number(url.port),
     ),
     maxMemory,
+    hasToken: maxMemory !== undefined || wishes.config.dcgmUrl !== undefined,
     advice,
   }
 }
@@ -131,7 +134,7 @@ export function conflictIn({ spec }: Pod, plan: Plan): Reason | undefined {
     return { code: 'port_conflict', message }
   }
   const needed = [
-    ...(plan.maxMemory === undefined ? [] : [TOKEN_VOLUME]),
+    ...(plan.hasToken ? [TOKEN_VOLUME] : []),
     ...(plan.keys && !plan.keys.own ? [KEYS_VOLUME] : []),
   ]
   const taken = spec.volumes?.find(volume => needed.includes(volume.name))

@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import { applyPatch } from 'rfc6902'
 import t from 'tap'
 import { parseConfig } from '../../src/config.ts'
+import { properties, type Property } from '../../src/config/schema.ts'
+import { injectionMarkdown } from '../../src/inject/markdown.ts'
 import { inject, uninject, type Injection, type Options } from '../../src/inject/inject.ts'
 import { readPod, type Pod } from '../../src/inject/pod.ts'
 import { asPod, options, shapes } from './golden.ts'
@@ -293,6 +295,33 @@ t.test('what the agent is given, it accepts', async t => {
   t.equal(config.managementUrl.port, '8085')
   for (const { name, pod: shape } of shapes())
     if (inject(shape, options).outcome === 'injected') t.ok(configOf(shape), name)
+})
+
+t.test('each setting alone, as an annotation, is one the agent accepts', async t => {
+  const samples: Record<string, string> = {
+    url: 'http://127.0.0.1:9999',
+    host: '127.0.0.1',
+    quantity: '1Gi',
+    name: 'x',
+  }
+  const names: string[] = injectionMarkdown().match(/(?<=^### stoker\.dev\/)[\w-]+/gm) ?? []
+  const settings = Object.entries<Property>(properties).map(([key, property]) => ({
+    name: key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`),
+    property,
+  }))
+  const annotated = settings.filter(({ name }) => names.includes(name) && name !== 'container')
+  t.ok(annotated.length > 15)
+  for (const { name, property } of annotated) {
+    const value = property.default ?? property.minimum ?? samples[property.format ?? '']
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    const given = { 'stoker.dev/max-memory': '', [`stoker.dev/${name}`]: text }
+    const pod = asPod({
+      metadata: { annotations: given },
+      spec: { containers: [{ name: 'a', image: 'torchserve' }] },
+    })
+    t.match(inject(pod, options), { outcome: 'injected' }, name)
+    t.ok(configOf(pod), `${name}=${text}`)
+  }
 })
 
 /** What the agent reads from its variables in the injected pod. Throws ConfigError. */
