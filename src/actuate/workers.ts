@@ -51,6 +51,16 @@ export function createWorkersActuator(on: ActuatorOptions): WorkersActuator {
         flying.delete(action.key)
       }
       if (on.advise) return end({ kind: 'advised' })
+      if (flying.has(action.key)) {
+        const message = 'an earlier change of this pool has not ended'
+        return void done.push({
+          action,
+          atMs: clock.now(),
+          kind: 'failed',
+          code: 'ACTION_FAILED',
+          message,
+        })
+      }
       const startedMs = clock.now()
       const acting =
         action.kind === 'shrink'

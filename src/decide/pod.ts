@@ -182,6 +182,7 @@ export function decidePod(
     readAtMs: state.atMs,
     cgroup,
     wanted: ledger.wanted,
+    need: ledger.need,
     memory: memory.resize,
   })
   return { decision: { atMs: nowMs, inputs, ...ruling }, memory: { ...memory, resize } }

@@ -62,7 +62,7 @@ const podAnnotations = {
   'agent-memory': {
     says: 'The same for the agent’s memory, which always has its limit.',
     allowed: 'an amount of memory of at least 64Mi, which Node.js needs',
-    default: '128Mi',
+    default: '192Mi',
     test: value => (parseBytes(value) ?? 0) >= LEAST_AGENT_BYTES,
   },
 } as const satisfies Record<string, Annotation>

@@ -217,3 +217,20 @@ t.test('advising changes nothing', async t => {
   t.equal((await describe()).workers.length, 4)
   t.same(signals, [])
 })
+
+t.test('a pool with a change under way takes no second one', async t => {
+  const { actuator, describe } = await setUp(t)
+  const description = await describe()
+  const pool = description.id
+  const shrink = { kind: 'shrink', pool, key: 'm', from: 4, to: 3 } as const
+  const grow = { kind: 'grow', pool, key: 'm', from: 4, to: 6 } as const
+  actuator.start(shrink, { description, serviceMs: 40 })
+  actuator.start(grow, { description, serviceMs: 40 })
+  await actuator.settled()
+  const outcomes = actuator.outcomes()
+  t.match(outcomes, [
+    { action: grow, kind: 'failed', code: 'ACTION_FAILED', message: /earlier change/ },
+    { action: shrink },
+  ])
+  t.ok((await describe()).workers.length <= 4)
+})

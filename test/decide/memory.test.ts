@@ -306,3 +306,20 @@ t.test('an API server that cannot be asked stops no worker that fits', t => {
   t.equal(world.lastResize.reason, 'memory_stale')
   t.end()
 })
+
+t.test('what is in use rises and falls by little all the time, and nothing is sent for it', t => {
+  const { world, container } = setUp({ requestMib: need(2) })
+  world.rate = 5
+  world.run(20)
+  t.same(world.memoryStory, [])
+  for (let i = 0; i < 60; i++) {
+    container.baseMib = 300 + (i % 12)
+    world.run(1)
+  }
+  t.same(world.memoryStory, [])
+  container.baseMib = 340
+  world.run(10)
+  t.equal(world.memoryStory.length, 1, 'but for much')
+  t.equal(container.desired.limitBytes, Math.ceil(1.1 * 540) * MIB)
+  t.end()
+})

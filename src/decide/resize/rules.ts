@@ -10,6 +10,8 @@ import type { Ordered, ResizeView, Rule, Ruling } from './ruling.ts'
 const LOWER_AFTER_MS = 5_000
 /** Less than this is not worth a change. */
 const WORTHWHILE = 32 * 2 ** 20
+/** Nor is it, without a new worker, as long as most of the margin is left: what is in use rises and falls by little all the time. */
+const LITTLE = 0.04
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const unfit: Rule = view => {
@@ -115,13 +117,15 @@ const healing: Rule = view => {
 }
 
 const raising: Rule = view => {
-  const { memory, nowMs, pod, policy, wanted } = view
+  const { memory, need, nowMs, pod, policy, wanted } = view
   if (wanted === undefined) {
     return hold(view, 'memory_unknown', 'What the workers need is not known yet.')
   }
   const { desired } = pod.container
   const ceiling = active(memory.ceiling, nowMs)
   const most = Math.max(ceiling?.most ?? Infinity, desired.requestBytes ?? 0)
+  const missing = wanted - (desired.requestBytes ?? desired.limitBytes ?? wanted)
+  if (wanted === need && missing < Math.min(WORTHWHILE, LITTLE * wanted)) return undefined
   const to = raised(desired, amountsFor(pod, Math.min(wanted, most), policy, memory.distance ?? 0))
   if (!same(desired, to)) {
     const text = `The workers asked for need ${inMib(wanted)}: ${amountsText(desired)} → ${amountsText(to)}.`

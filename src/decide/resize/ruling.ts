@@ -77,6 +77,8 @@ export interface ResizeView {
   cgroup: Reading<ContainerMemory>
   /** What the workers that are asked for need together, margin included; undefined: not known. */
   wanted: number | undefined
+  /** The same of the workers that are there. */
+  need: number | undefined
   memory: ResizeMemory
 }
 

@@ -162,7 +162,7 @@ t.test('its own pod, its own container, memory, up to the cap', async t => {
       of('torchserve', { requests: { memory: '3Gi' }, limits: { cpu: '3' } }),
       onlyMemory,
     ],
-    ['another container', agent, 'own', of('other', memory('128Mi', '128Mi')), onlyTarget],
+    ['another container', agent, 'own', of('other', memory('192Mi', '192Mi')), onlyTarget],
     ['cpu of another', agent, 'own', of('other', { limits: { cpu: '1' } }), onlyTarget],
     [
       'both containers',
