@@ -42,7 +42,7 @@ t.test('--gpu mig shows the slices, and stops where the slice is full', async t 
     /Not done: \d\.\d GiB of GPU memory can be given out, and a worker takes 1\.\d GiB/,
   )
   // The gate counts workers that no reading shows yet.
-  const filled = async () => /7484 MiB of 9856 MiB used/.test(await gpus.innerText())
+  const filled = async () => /7\.3 GiB of 9\.6 GiB used/.test(await gpus.innerText())
   t.ok(await until(filled, 30_000), 'with the four workers that fit')
   await end()
 })
@@ -51,9 +51,9 @@ t.test('--gpu a100 shows the card, its memory and its activity', async t => {
   const { end, page } = await openDemo(t, '--gpu', 'a100')
   const gpus = page.locator('#gpus')
   await gpus.getByText('NVIDIA A100-SXM4-80GB', { exact: true }).waitFor({ timeout: 30_000 })
-  t.match(await gpus.innerText(), /\d MiB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)
+  t.match(await gpus.innerText(), /\d GiB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)
   const fuller = async () =>
-    /(?:[4-9]\d{3} MiB|1\d\.\d GiB) of 80\.0 GiB used/.test(await gpus.innerText())
+    /(?:[4-9]|1\d)\.\d GiB of 80\.0 GiB used/.test(await gpus.innerText())
   t.ok(await until(fuller, 90_000), 'it fills with the workers')
   await end()
 })
