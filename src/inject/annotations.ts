@@ -48,7 +48,7 @@ const podAnnotations = {
     ...choice,
   },
   sidecar: {
-    says: '`native`: a restartable init container, which starts before and ends after TorchServe and lets Jobs finish (Kubernetes 1.29). `classic`: one more container.',
+    says: '`native`: a restartable init container, which starts before and ends after TorchServe and lets Jobs finish (Kubernetes 1.29); TorchServe waits until its image is there. `classic`: one more container.',
     allowed: 'native or classic',
     default: 'native',
     test: matches(/^(native|classic)$/),
