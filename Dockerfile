@@ -1,7 +1,7 @@
 # One image for every command; without one it runs the agent.
 ARG NODE_VERSION=24.21.0
 
-FROM docker.io/library/node:${NODE_VERSION}-bookworm-slim AS build
+FROM node:${NODE_VERSION}-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
@@ -14,7 +14,7 @@ RUN rm package-lock.json && chmod -R a+rX,go-w /app
 #
 # Of the system only what node is linked to comes along: no shell, no package manager. It is glibc and says that it is
 # Debian, because nvidia-smi and its libraries are put into the container by its runtime, at the place Debian looks for them.
-RUN mkdir /image \
+RUN mkdir /image && mkdir -m 1777 /image/tmp \
   && cp --parents --dereference /usr/local/bin/node /etc/os-release /etc/debian_version /image \
   && cp --parents --dereference $(ldd /usr/local/bin/node | grep --only-matching '/[^ ]*') /image \
   && chmod 0711 /image/usr/local/bin/node \
@@ -24,7 +24,7 @@ FROM scratch
 COPY --from=build /image /
 WORKDIR /app
 ENV NODE_ENV=production
-# In a pod the webhook or the manifest sets TorchServe's user id instead. Nothing is written: the root may be read-only.
+# In a pod the webhook or the manifest sets TorchServe's user id instead. Only the demo writes, to /tmp: the root may be read-only.
 USER 65532:65532
 EXPOSE 9790
 ENTRYPOINT ["/usr/local/bin/node", "/app/src/main.ts"]

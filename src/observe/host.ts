@@ -31,8 +31,9 @@ export function createHostWatch(clock: Clock): HostWatch {
     const { mem } = await import('systeminformation/lib/memory.js')
     const now = ticks()
     const all = now.all - before.all
-    const cpuBusy = all > 0 ? (now.busy - before.busy) / all : 0
+    const cpuBusy = (now.busy - before.busy) / all
     before = now
+    if (!(all > 0)) throw new Error('the processors’ times cannot be read')
     const { available, total } = await mem()
     const value = { cpuBusy, memoryTotalBytes: total, memoryAvailableBytes: available }
     measured = { state: 'fresh', value, atMs: clock.now() }

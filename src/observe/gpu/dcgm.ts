@@ -89,9 +89,10 @@ interface Device {
 function gpusOfPod(samples: readonly Sample[], pod: OwnPod, atMs: number): GpuSeen[] {
   const devices = new Map<string, Device>()
   for (const sample of samples) addTo(devices, sample, pod)
-  const own = [...devices.values()].filter(device => device.own.size > 0)
-  const sliced = new Set(own.filter(one => one.gpuInstance !== undefined).map(({ uuid }) => uuid))
-  // A slice's parent has rows as well, and they are no other device's.
+  const all = [...devices.values()]
+  const own = all.filter(device => device.own.size > 0)
+  const sliced = new Set(all.filter(one => one.gpuInstance !== undefined).map(({ uuid }) => uuid))
+  // A slice's parent has rows as well, which may name the pod where those of its slices do not: it is nobody's whole device.
   const ours = own.filter(one => one.gpuInstance !== undefined || !sliced.has(one.uuid))
   const parents = [...new Set(ours.toSorted((x, y) => x.index - y.index).map(({ uuid }) => uuid))]
   return ours.map(device => seenOf(device, parents.indexOf(device.uuid), atMs))

@@ -239,3 +239,10 @@ t.test('as long as no worker was on a GPU nobody is asked', async t => {
   look([])
   t.equal(asked, 2, 'once one was seen, also while there is none')
 })
+
+t.test('a card with slices is nobody’s whole card, whoever its rows name', async t => {
+  const lines = [...memory(slice, 17, 9_967), ...memory({ ...card, ...own }, 10_000, 70_000)]
+  const { metrics, settle } = await dcgm(t, lines)
+  await settle()
+  t.notOk((await metrics()).some(one => one.startsWith('stoker_gpu_memory')))
+})

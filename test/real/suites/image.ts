@@ -62,7 +62,11 @@ t.test('commands that end', async t => {
 t.test('commands that stay', async t => {
   for (const args of [['demo'], []]) {
     const name = args[0] ?? 'default'
-    const spec = { containers: [{ ...agentContainer('stoker'), args }] }
+    const volumeMounts = [{ name: 'tmp', mountPath: '/tmp' }]
+    const volumes = [{ name: 'tmp', emptyDir: {} }]
+    // The demo keeps its emulated cluster's files there.
+    const beside = args.length > 0 ? { volumeMounts } : {}
+    const spec = { containers: [{ ...agentContainer('stoker'), args, ...beside }], volumes }
     const pod = await startPod(node, podOn(GUARDED, name, spec))
     const url = await node.reach(statusOf(pod).podIP ?? '', 9790)
     const healthy = async () =>
