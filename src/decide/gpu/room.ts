@@ -150,7 +150,9 @@ function roomOn(place: Place, one: Case): { bytes: number; why?: string; soon?: 
   const base = lastSettled(watched)
   const expected = expectedOn(place, base, one)
   if (usedBytes === undefined || freeBytes === undefined) {
-    if (expected.allKnown) return { bytes: totalBytes - expected.bytes - margin }
+    // Where only the settings tell, the user has said so; anybody else who cannot tell may have strangers there.
+    const isDeclared = place.source === 'configuration' && !place.shared
+    if (isDeclared && expected.allKnown) return { bytes: totalBytes - expected.bytes - margin }
     return { bytes: 0, why: `${name}: nobody tells how much of its memory is used` }
   }
   const { why } = expected

@@ -148,6 +148,17 @@ t.test('without anybody to tell what is used, the settings alone do the sum', as
   const blind = new GpuWorld([{ ...slice, told }], [model])
   blind.run(60)
   t.match(blind.last('m').because, /nobody tells how much of its memory is used/)
+  for (const unsure of [
+    { ...told, source: 'nvidia_smi' as const },
+    { ...told, sharing: 'time-slicing' as const },
+  ]) {
+    const sick = new GpuWorld(
+      [{ ...slice, told: unsure }],
+      [{ ...model, policy: { gpuWorkerMemory: 1_868 * MIB } }],
+    )
+    sick.run(60)
+    t.equal(sick.pool('m').workers.length, 1, 'a card that does not tell may hold strangers')
+  }
 })
 
 t.test(
