@@ -40,14 +40,19 @@ export interface MemoryPolicy extends Pick<AgentValues, 'memoryLimit'> {
 }
 
 /** The agent's own pod, and the API server that knows it. */
-interface PodConfig {
+export interface PodConfig {
+  /** KUBERNETES_SERVICE_HOST: a name or an IP address, IPv6 without brackets. */
   host: string
   port: number
   namespace: string
   pod: string
+  /** The pod's uid: nothing is done to another pod that has got this one's name. */
   uid: string
+  /** The container whose memory is read and resized. */
   container: string
+  /** The service account token, renewed by the kubelet. */
   tokenFile: string
+  /** PEM file with the cluster's CA. */
   caFile: string
 }
 

@@ -1,6 +1,7 @@
 /** The Kubernetes API as far as the agent needs it: its own pod, through `pods/resize` alone. */
 import { isIPv6 } from 'node:net'
 import type { Clock } from '../clock.ts'
+import type { PodConfig } from '../config.ts'
 import { StokerError } from '../errors.ts'
 import type { MemoryResources, PodState } from '../model.ts'
 import { formatBytes } from '../quantity.ts'
@@ -13,20 +14,7 @@ import { Wire, within, type Call, type Faults, type Reply } from './wire.ts'
 export { KubernetesError } from './kubernetes/refusal.ts'
 
 /** Where the API server is, and who the agent is; a pod knows all of it from its environment and its mounts. */
-export interface KubernetesConfig {
-  /** KUBERNETES_SERVICE_HOST: a name or an IP address, IPv6 without brackets. */
-  host: string
-  port: number
-  namespace: string
-  pod: string
-  /** The pod's uid: nothing is done to another pod that has got this one's name. */
-  uid: string
-  /** The container whose memory is read and resized. */
-  container: string
-  /** The service account token, renewed by the kubelet. */
-  tokenFile: string
-  /** PEM file with the cluster's CA. */
-  caFile: string
+export interface KubernetesConfig extends PodConfig {
   /** The longest that one call may take, from reading the token to the last byte. */
   timeoutMs: number
 }

@@ -13,7 +13,7 @@ const agentProperties = {
     enum: ['act', 'advise'],
     default: 'act',
     description:
-      '`advise` observes, decides and reports exactly as `act` does, but changes nothing in TorchServe.',
+      '`advise` observes, decides and reports exactly as `act` does, but changes nothing in TorchServe or the pod.',
   },
   managementUrl: {
     type: 'string',
