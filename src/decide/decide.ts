@@ -161,7 +161,7 @@ function viewOf(
   const policy = policies.pool(description.id.model)
   const census = takeCensus(description, memory.workers, nowMs)
   const needed = pool.counters.state === 'fresh' ? size(memory, description, policy) : undefined
-  const holdMs = Math.max(policy.holdMs, HOLD_LOADS * (memory.loadMs ?? 0))
+  const holdMs = Math.max(policy.holdMs, HOLD_LOADS * (memory.loading.aloneMs ?? 0))
   const window = needed ? addToWindow(memory.window, nowMs, needed.safely, holdMs) : memory.window
   return {
     key: pool.key,
