@@ -42,7 +42,10 @@ const sentence = text => (/[.!?]$|^$/.test(text) ? text : `${text}.`)
 /** @param {State} state @param {boolean} restarted */
 export function drawBanners({ agent, torchserve, notes, pools }, restarted) {
   /** @type {[kind: string, text: string][]} */
-  const banners = notes.map(({ code, message }) => [code, message])
+  const banners = notes
+    // Without a pool the page says it in its middle.
+    .filter(({ message }) => pools.length > 0 || message !== torchserve.why)
+    .map(({ code, message }) => [code, message])
   if (agent.mode === 'advise') {
     banners.unshift([
       'ADVISING ONLY',
