@@ -63,12 +63,13 @@ export const growing: Rule = view => {
         : rollBack(view, growth.keep, growth.why)
     case 'loaded': {
       const { from, to } = flying.action
+      const ceiling = to > (memory.ceiling?.most ?? Infinity) ? undefined : memory.ceiling
       const loading = learnLoading(memory.loading, growth.tookMs, growth.of)
       const trial =
         flying.action.kind === 'grow' && from > 0
           ? { from, to, readyMs: nowMs, before: flying.baseline }
           : undefined
-      return learned(view, { loading, trial, change: undefined })
+      return learned(view, { ceiling, loading, trial, change: undefined })
     }
   }
 }
