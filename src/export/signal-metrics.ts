@@ -1,6 +1,7 @@
 /** What pods are scaled by, and how far it can be trusted. */
 import type { Reason } from '../model.ts'
 import type { MetricRow, Shown } from './metric-table.ts'
+import type { Tick } from './tick.ts'
 
 /** Reasons for which a pool has not got the workers that it needs, and will not get them in this pod for now. */
 const limits = [
@@ -21,6 +22,12 @@ function lastSampleMs({ tick }: Shown): number | null {
   return times.length > 0 ? Math.max(...times) : null
 }
 
+/** A pod that is being deleted will not come back: an old look at it is as good. */
+function isDeleted({ seen }: Tick): boolean {
+  const { state } = seen.pod
+  return state.state !== 'absent' && state.value.terminating
+}
+
 export const signalRows: readonly MetricRow[] = [
   {
     name: 'stoker_pod_demand',
@@ -29,6 +36,14 @@ export const signalRows: readonly MetricRow[] = [
     labels: [],
     help: 'The load in pods such as this one, never clipped: the workers it needs by those that this pod could come to have, whatever it has now. The sum over all pods is how many are wanted.',
     samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
+  },
+  {
+    name: 'stoker_draining',
+    type: 'gauge',
+    unit: '0 or 1',
+    labels: [],
+    help: 'Whether the pod is going, as far as the agent can tell: its load is then left to the others, and is no part of the sum.',
+    samples: ({ tick }) => [[{}, tick ? Number(isDeleted(tick)) : null]],
   },
   {
     name: 'stoker_saturated',

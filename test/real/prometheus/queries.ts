@@ -5,8 +5,11 @@ import { readManifests } from '../cluster/manifests.ts'
 
 export const examples = join(import.meta.dirname, '../../../k8s/examples')
 
-interface ScaledObject extends Manifest {
-  spec: { triggers: { name?: string; type: string; metadata: Record<string, string> }[] }
+export interface ScaledObject extends Manifest {
+  spec: {
+    scaleTargetRef: { name: string }
+    triggers: { name?: string; type: string; metadata: Record<string, string> }[]
+  }
 }
 
 /** The query of a trigger, by the name it has in an example. Throws Error where there is none. */
