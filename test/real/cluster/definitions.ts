@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { MissingTool } from '../missing.ts'
-import type { Client } from './client.ts'
+import type { Body, Client } from './client.ts'
 import { readManifests } from './manifests.ts'
 
 const run = promisify(execFile)
@@ -68,12 +68,14 @@ export async function defineResources(admin: Client): Promise<void> {
   }
 }
 
-const isEstablished = ({ body }: { body: unknown }) => {
-  const { status } = body as { status?: { conditions?: { type: string; status: string }[] } }
-  return (
-    status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True') ??
-    false
-  )
+function isEstablished({ body: { status } }: { body: Body }): boolean {
+  const { conditions } = Object(status) as { conditions?: Condition[] | null }
+  return conditions?.some(each => each.type === 'Established' && each.status === 'True') ?? false
+}
+
+interface Condition {
+  type: string
+  status: string
 }
 
 /** The folder that the Go client unpacks the module into, once. */

@@ -50,10 +50,6 @@ export interface Target {
 
 interface Job {
   job_name: string
-  scrape_interval: string
-  scrape_timeout: string
-  kubernetes_sd_configs?: unknown
-  file_sd_configs?: unknown
   relabel_configs: unknown
 }
 
@@ -62,11 +58,12 @@ interface Job {
  * Kubernetes, so a file tells what that would; the jobs' relabelling is as it is.
  */
 export function configuration(targetsFile: string, intervalMs: number, rules: readonly string[]) {
-  const { scrape_configs: jobs } = parse(readFileSync(join(files, 'scrape.yaml'), 'utf8'), {
-    merge: true,
-  }) as { scrape_configs: Job[] }
-  const scraped = jobs.map(({ kubernetes_sd_configs: _, ...job }) => ({
-    ...job,
+  const { scrape_configs: jobs } = parse(readFileSync(join(files, 'scrape.yaml'), 'utf8')) as {
+    scrape_configs: Job[]
+  }
+  const scraped = jobs.map(({ job_name, relabel_configs }) => ({
+    job_name,
+    relabel_configs,
     scrape_interval: `${intervalMs}ms`,
     scrape_timeout: `${intervalMs * 0.8}ms`,
     file_sd_configs: [{ files: [targetsFile], refresh_interval: '1s' }],
@@ -120,7 +117,7 @@ export async function startPrometheus(
     const options = { 'config.file': 'prometheus.yaml', 'storage.tsdb.path': data }
     const flags = { ...options, 'web.listen-address': `127.0.0.1:${port}` }
     const guard = startGuarded(
-      ['prometheus', ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)],
+      ['prometheus', ...Object.entries(flags).map(([name, setting]) => `--${name}=${setting}`)],
       { folder },
     )
     const isReady = () =>
@@ -137,7 +134,7 @@ export async function startPrometheus(
   return {
     url,
     discover,
-    value: expression => value(url, expression),
+    value: expression => evaluate(url, expression),
     async restart() {
       await guard.release({ keepFolder: true })
       guard = await start()
@@ -167,7 +164,7 @@ interface Answer {
   data?: { result: { value: [atS: number, value: string] }[] }
 }
 
-async function value(url: string, expression: string): Promise<number | undefined> {
+async function evaluate(url: string, expression: string): Promise<number | undefined> {
   const query = new URL('/api/v1/query', url)
   query.searchParams.set('query', expression)
   const reply = await fetch(query, { signal: AbortSignal.timeout(CALL_MS) })

@@ -21,6 +21,10 @@ const { admin } = server
 await server.addNamespace(NS)
 await defineResources(admin)
 
+interface Deployment extends Manifest {
+  spec: { template: { metadata: Body; spec: unknown } }
+}
+
 const inNamespace = (manifest: Manifest): Manifest => ({
   ...manifest,
   metadata: { ...manifest.metadata, namespace: NS },
@@ -76,13 +80,13 @@ t.test('a misspelt field is told', async t => {
 
 t.test('placeholders are pods that a real pod is put before', async t => {
   const wanted = readManifests(join(examples, 'nodes/placeholders.yaml')).map(inNamespace)
-  const deployment = wanted.find(({ kind }) => kind === 'Deployment')
-  const { template } = deployment?.spec as { template: { metadata: Body; spec: unknown } }
+  const [deployment] = wanted.filter(({ kind }) => kind === 'Deployment') as Deployment[]
+  const template = deployment?.spec.template
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { ...template.metadata, name: 'placeholder' },
-    spec: template.spec,
+    metadata: { ...template?.metadata, name: 'placeholder' },
+    spec: template?.spec,
   }
   const path = `/api/v1/namespaces/${NS}/pods`
   const made = await admin.ok('POST', `${path}?fieldValidation=Strict`, pod)
