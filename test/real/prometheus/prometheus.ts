@@ -46,6 +46,8 @@ export interface Target {
   pod: string
   /** Of the ReplicaSet. */
   controller: string
+  /** `metrics` is TorchServe's own; the agent's when left out. */
+  port?: 'metrics'
 }
 
 interface Job {
@@ -143,7 +145,7 @@ export async function startPrometheus(
   }
 }
 
-function discovered({ address, namespace, pod, controller }: Target) {
+function discovered({ address, namespace, pod, controller, port }: Target) {
   const prefix = '__meta_kubernetes'
   const labels = {
     [`${prefix}_namespace`]: namespace,
@@ -151,9 +153,10 @@ function discovered({ address, namespace, pod, controller }: Target) {
     [`${prefix}_pod_phase`]: 'Running',
     [`${prefix}_pod_controller_kind`]: 'ReplicaSet',
     [`${prefix}_pod_controller_name`]: controller,
-    [`${prefix}_pod_container_init`]: 'true',
-    [`${prefix}_pod_container_name`]: 'stoker-agent',
-    [`${prefix}_pod_container_port_name`]: 'stoker-metrics',
+    [`${prefix}_pod_annotationpresent_stoker_dev_injected`]: 'true',
+    [`${prefix}_pod_container_init`]: String(port === undefined),
+    [`${prefix}_pod_container_name`]: port === undefined ? 'stoker-agent' : 'torchserve',
+    [`${prefix}_pod_container_port_name`]: port ?? 'stoker-metrics',
   }
   return { targets: [address], labels }
 }
