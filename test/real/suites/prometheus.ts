@@ -1,8 +1,10 @@
 /**
  * Debian's Prometheus over ten real agents, each beside an emulated TorchServe under load, all scraped by two jobs: through
- * a frozen agent, a killed pod, a draining one, a gap and a restart, the ScaledObject's query is right within two scrapes.
+ * a frozen agent, a killed one, a pod that is deleted, a gap and a restart, the ScaledObject's query is right within two scrapes.
  */
 import t, { type Test } from 'tap'
+import { wallClock } from '../../../src/clock.ts'
+import { startKubernetes } from '../../../src/simulate/kubernetes.ts'
 import { startTorchServe } from '../../../src/simulate/torchserve.ts'
 import { startAgent, type Agent } from '../agent.ts'
 import { startPrometheus, type Target } from '../prometheus/prometheus.ts'
@@ -12,11 +14,15 @@ import { until } from '../until.ts'
 t.setTimeout(150_000)
 
 const PODS = 10
+/** Fixed, so that a pod is worth the same on a machine that is busy. */
+const WORKERS = 2
 const SCRAPE_MS = 2_000
 /** Two scrapes, and the evaluation after them. */
 const SOON_MS = 3 * SCRAPE_MS
 /** Prometheus takes what discovery finds every 5 s, and lets a target that has gone be for two scrapes more. */
 const GONE_MS = 5_000 + 2 * SCRAPE_MS + SOON_MS
+/** The agent looks at its pod every 10 s. */
+const SEEN_MS = 10_000 + SOON_MS
 /** Loads move a little between the scrape and the look. */
 const NEAR = 0.15
 
@@ -28,13 +34,15 @@ interface Pod extends Target {
 }
 
 /** From a small part of a pod’s worth of load to a whole one, at an even pace. */
-async function startPod(index: number): Promise<Pod> {
-  const emulation = await startTorchServe({ models: [{ name: 'm', serviceMs: 50 }] })
+async function startPod(index: number, env: Record<string, string> = {}): Promise<Pod> {
+  const emulation = await startTorchServe({
+    models: [{ name: 'm', serviceMs: 200, workers: WORKERS }],
+  })
   const ask = () =>
     fetch(`${emulation.inferenceUrl}/predictions/m`, { method: 'POST', body: '{}' })
       .then(reply => reply.text())
       .catch(() => undefined)
-  const users = setInterval(() => void ask(), 1000 / (3 + index))
+  const users = setInterval(() => void ask(), 1000 / (0.75 + 0.25 * index))
   t.teardown(async () => {
     clearInterval(users)
     await emulation.close()
@@ -45,7 +53,7 @@ async function startPod(index: number): Promise<Pod> {
       metricsUrl: new URL(emulation.metricsUrl),
       inferenceUrl: new URL(emulation.inferenceUrl),
     },
-    { STOKER_MAX_WORKERS: '2' },
+    { STOKER_MIN_WORKERS: `${WORKERS}`, STOKER_MAX_WORKERS: `${WORKERS}`, ...env },
   )
   t.teardown(() => agent.kill())
   return {
@@ -61,10 +69,34 @@ async function startPod(index: number): Promise<Pod> {
   }
 }
 
+/** What the last one’s agent knows of its pod, on an emulated API server. */
+const kubernetes = await startKubernetes({ clock: wallClock })
+t.teardown(() => kubernetes.close())
+const { cluster } = kubernetes
+const LEAVING = 'leaving'
+
+function inPod(): Record<string, string> {
+  const size = { requests: { memory: '1Gi' }, limits: { memory: '1Gi' } }
+  const containers = [{ name: 'torchserve', ...size }]
+  const { uid } = cluster.create({ name: LEAVING, containers }).metadata
+  const { host, port, namespace, tokenFile, caFile } = kubernetes.configFor(LEAVING)
+  return {
+    KUBERNETES_SERVICE_HOST: host,
+    KUBERNETES_SERVICE_PORT: String(port),
+    STOKER_POD_NAME: LEAVING,
+    STOKER_POD_NAMESPACE: namespace,
+    STOKER_POD_UID: uid,
+    STOKER_CONTAINER: 'torchserve',
+    STOKER_TOKEN_FILE: tokenFile,
+    STOKER_CLUSTER_CA_FILE: caFile,
+  }
+}
+
 // Each agent has a listener of its own that ends it with this process.
 process.setMaxListeners(2 * PODS)
 const pods: Pod[] = []
-for (let index = 0; index < PODS; index++) pods.push(await startPod(index))
+for (let index = 0; index < PODS; index++)
+  pods.push(await startPod(index, index === PODS - 1 ? inPod() : {}))
 const prometheus = await startPrometheus(pods, SCRAPE_MS)
 t.teardown(() => prometheus.stop())
 const known = async () =>
@@ -110,6 +142,20 @@ t.test(
     await comesToBe(t, async () => (await demandOf(pods)) + 1)
     prometheus.discover(pods)
     await comesToBe(t, () => demandOf(pods), GONE_MS)
+  },
+)
+
+t.test(
+  'a pod that is being deleted is out as soon as its agent knows, and stays out when it falls silent',
+  async t => {
+    const [leaving] = pods.splice(-1)
+    cluster.delete(LEAVING, { graceMs: 20_000 })
+    await comesToBe(t, () => demandOf(pods), SEEN_MS)
+    t.match(await leaving?.agent.get('/metrics'), /^stoker_pod_demand /m, 'it still tells its load')
+    await leaving?.agent.kill()
+    t.ok(await until(async () => (await prometheus.value('count(up == 0)')) === 2, SOON_MS))
+    await comesToBe(t, () => demandOf(pods))
+    prometheus.discover(pods)
   },
 )
 
