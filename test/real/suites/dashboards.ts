@@ -19,6 +19,7 @@ const SCRAPE_MS = 1_000
 const WATCH_MS = 90_000
 const LOOK_MS = 2_000
 const CALL_MS = 5_000
+const START_MS = 30_000
 
 /** KEDA's and kube-state-metrics', of which none runs here. */
 const elsewhere = /\b(?:keda|kube)_/
@@ -47,7 +48,7 @@ async function startDemo(): Promise<string> {
   let printed = ''
   demo.stdout.on('data', (bytes: Buffer) => (printed += bytes.toString()))
   const address = () => /watch at http:\/\/([^/\s]+)/.exec(printed)?.[1]
-  if (!(await until(() => address() !== undefined, 15_000))) throw new Error(printed)
+  if (!(await until(() => address() !== undefined, START_MS))) throw new Error(printed)
   return address() ?? ''
 }
 
