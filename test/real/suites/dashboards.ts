@@ -55,14 +55,21 @@ async function startDemo(): Promise<string> {
 /** A TorchServe whose own page is scraped, too. */
 async function startServed(): Promise<{ agent: string; torchserve: string }> {
   const emulation = await startTorchServe({ models: [{ name: 'm', serviceMs: 50 }] })
+  const going = new AbortController()
+  const { signal } = going
   const users = setInterval(() => {
     for (const model of ['m', 'none'])
-      fetch(`${emulation.inferenceUrl}/predictions/${model}`, { method: 'POST', body: '{}' })
+      fetch(`${emulation.inferenceUrl}/predictions/${model}`, {
+        method: 'POST',
+        body: '{}',
+        signal,
+      })
         .then(reply => reply.text())
         .catch(() => undefined)
   }, 100)
   t.teardown(async () => {
     clearInterval(users)
+    going.abort()
     await emulation.close()
   })
   const agent = await startAgent({
@@ -81,7 +88,8 @@ interface Series {
 const prometheusUrl = await start()
 
 async function start(): Promise<string> {
-  const [demo, served] = await Promise.all([startDemo(), startServed()])
+  const served = await startServed()
+  const demo = await startDemo()
   const targets = [
     pod(demo, 0),
     pod(served.agent, 1),
