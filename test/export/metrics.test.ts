@@ -100,6 +100,19 @@ t.test('a source that was there and is missing or old takes its series with it',
   )
 })
 
+t.test('the limit that a pool has met is shown, and when its load was read', async t => {
+  const of = (limit: string) => `stoker_saturated{model="resnet",version="1.0",limit="${limit}"}`
+  const met = await scrape({ atMs: 9_000, pools: [{ reason: 'at_knee' }] })
+  t.equal(met.value(of('at_knee')), '1')
+  t.equal(met.value(of('at_memory')), '0')
+  t.equal(met.value('stoker_last_sample_timestamp_seconds'), '9')
+  const free = await scrape({ atMs: 9_000, pools: [{ counters: 'stale' }] })
+  t.equal(free.value(of('at_knee')), '0')
+  t.equal(free.value('stoker_last_sample_timestamp_seconds'), '4', 'not when it was looked for')
+  const never = await scrape({ atMs: 9_000, pools: [{ counters: 'absent' }] })
+  t.notOk(never.has('stoker_last_sample_timestamp_seconds'))
+})
+
 t.test('a pool that vanishes leaves nothing behind, its neighbour stays', async t => {
   const bert = { model: 'bert', version: '2' }
   const { lines } = await scrape({ atMs: 0, pools: [{}, bert] }, { atMs: 1_000, pools: [bert] })
