@@ -48,7 +48,7 @@ const podAnnotations = {
     ...choice,
   },
   drain: {
-    says: 'Adds a preStop hook to TorchServe’s container, with which a pod that is deleted goes only when all it was asked is answered: TorchServe itself drops what waits and what is being served. The hook needs `python3` in the container and takes at least 5 s; at most it takes the pod’s `terminationGracePeriodSeconds` less 5. docs/pods.md has more.',
+    says: 'Adds a preStop hook to TorchServe’s container, with which a pod that is deleted goes only when all it was asked is answered: TorchServe itself drops what waits and what is being served. The hook needs `python3` in the container and takes at least 5 s; at most it takes the pod’s `terminationGracePeriodSeconds` less 5. docs/scale-in.md has more.',
     ...choice,
   },
   sidecar: {
