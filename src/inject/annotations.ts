@@ -31,7 +31,7 @@ const podAnnotations = {
     test: matches(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
   },
   'share-processes': {
-    says: 'Shares the pod’s processes (`shareProcessNamespace`) and TorchServe’s user with the agent. It needs both to take a worker away without losing a request, and to see what memory workers use.',
+    says: 'Shares the pod’s processes (`shareProcessNamespace`) and TorchServe’s user with the agent. It needs both to take a worker away without losing a request, and to see what memory workers use. TorchServe is then no longer process 1 of its container, and ends as soon as the pod is deleted, with requests under way: `stoker.dev/drain` prevents that.',
     ...choice,
   },
   'user-id': {
@@ -48,7 +48,7 @@ const podAnnotations = {
     ...choice,
   },
   drain: {
-    says: 'Adds a preStop hook to TorchServe’s container, with which a pod that is deleted goes only when all it was asked is answered: TorchServe itself drops what waits and what is being served. The hook needs `python3` in the container and takes at least 5 s; at most it takes the pod’s `terminationGracePeriodSeconds` less 5. docs/pods.md has more.',
+    says: 'Adds a preStop hook to TorchServe’s container, with which a pod that is deleted goes only when all it was asked is answered: TorchServe itself drops what waits and what is being served. The hook needs `python3` in the container and takes at least 5 s; at most it takes the pod’s `terminationGracePeriodSeconds` less 5. docs/scale-in.md has more.',
     ...choice,
   },
   sidecar: {
