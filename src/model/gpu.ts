@@ -31,6 +31,8 @@ export interface GpuSeen {
   /** Absent: nobody tells. */
   sharing: GpuSharing | undefined
   source: GpuSource
+  /** What is wrong with the GPU, so that no worker should start on it; absent where nobody says that something is. */
+  trouble?: string | undefined
   /** The numbers are no older than this. */
   atMs: number
 }

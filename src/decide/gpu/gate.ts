@@ -18,6 +18,9 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
   // A repair starts no more workers than there were.
   if (!gpu || action?.kind !== 'grow') return ruling
   const starting = action.to - listed
+  if (gpu.trouble !== undefined) {
+    return hold(view, 'gpu_unknown', `${because} Not done: ${gpu.trouble}.`)
+  }
   const wanted = reason === 'demand' || reason === 'backlog'
   if (wanted && isCpuBound(gpu.inputs)) {
     const { cpuBusy, activity } = gpu.inputs

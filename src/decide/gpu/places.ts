@@ -13,10 +13,12 @@ export interface Place {
   activity: number | undefined
   shared: boolean
   source: GpuSource
+  /** What is wrong with one of its GPUs. */
+  trouble: string | undefined
   atMs: number
 }
 
-/** All places in order, the place with gpuId n at n; undefined while not all of them are seen. */
+/** All places in order, the place with gpuId n at n; undefined while not all of them are seen, or a worker may be on any. */
 export function placesOf(
   { gpus }: Pick<Observation, 'gpus'>,
   crews: readonly Crew[],
@@ -24,9 +26,11 @@ export function placesOf(
   if (gpus.state !== 'fresh' || gpus.value.length === 0) return undefined
   const groups = Map.groupBy(gpus.value, ({ ordinal }) => ordinal)
   const places = [...groups.values()].map(placeOf).toSorted((a, b) => a.ordinal - b.ordinal)
-  const used = crews.flatMap(({ workers }) => workers.map(({ gpuUse }) => gpuUse?.gpuId ?? 0))
+  const used = crews.flatMap(({ workers }) => workers.map(({ gpuUse }) => gpuUse?.gpuId))
   const isWhole = places.every(({ ordinal }, at) => ordinal === at)
-  return isWhole && used.every(gpuId => gpuId < places.length) ? places : undefined
+  const isThere = (gpuId: number | undefined) =>
+    gpuId === undefined ? places.length === 1 : gpuId < places.length
+  return isWhole && used.every(isThere) ? places : undefined
 }
 
 function placeOf(gpus: readonly GpuSeen[]): Place {
@@ -46,6 +50,7 @@ function placeOf(gpus: readonly GpuSeen[]): Place {
     activity: active ? Math.max(...active) : undefined,
     shared: gpus.some(({ sharing }) => sharing !== undefined && sharing !== 'none'),
     source: gpus[0]?.source ?? 'configuration',
+    trouble: gpus.find(gpu => gpu.trouble !== undefined)?.trouble,
     atMs: Math.min(...gpus.map(({ atMs }) => atMs)),
   }
 }
@@ -76,8 +81,7 @@ export function crewsOf({ pools }: Observation): readonly Crew[] | undefined {
   return crews
 }
 
-/** Whether a worker is on a place. One that tells no gpuId may be anywhere. */
+/** Whether a worker is on a place. One that tells no gpuId is on the only one. */
 export function isOn(worker: Worker, place: Place, places: readonly Place[]): boolean {
-  if (places.length === 1 || worker.gpuUse === undefined) return true
-  return worker.gpuUse.gpuId === place.ordinal
+  return places.length === 1 || worker.gpuUse?.gpuId === place.ordinal
 }

@@ -14,6 +14,8 @@ export interface GpuView {
   why: string
   /** It will be known in a moment, without anybody doing anything. */
   soon: boolean
+  /** What is wrong with a GPU that the next worker may land on: nothing is started, not even what was asked for. */
+  trouble?: string | undefined
   inputs: Omit<GpuInputs, 'fits'>
 }
 
@@ -47,8 +49,12 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
   const facts = { activity, cpuBusy: busyOf(seen.host), source: places?.[0]?.source ?? null }
   const nothing = { landing: [], freeBytes: null, workerBytes: null, guessed: false, ...facts }
   if (!places || !crews) {
-    const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen)
+    const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen, crews)
     return { fits: undefined, why, soon: !crews, inputs: nothing }
+  }
+  const trouble = places.find(place => place.trouble !== undefined)?.trouble
+  if (trouble !== undefined) {
+    return { fits: undefined, why: trouble, soon: false, trouble, inputs: nothing }
   }
   return roomFor({ key, policy, places, crews, seen, rivals, nothing })
 }
@@ -207,8 +213,11 @@ function activityOf(places: readonly Place[] | undefined): number | null {
 
 const busyOf = (host: Reading<HostSeen>) => (host.state === 'fresh' ? host.value.cpuBusy : null)
 
-function whyNot({ gpus }: Observation): string {
+function whyNot({ gpus }: Observation, crews: readonly Crew[]): string {
   if (gpus.state !== 'fresh') return gpus.why
+  if (crews.some(({ workers }) => workers.some(({ gpuUse }) => gpuUse === undefined))) {
+    return 'TorchServe does not tell which of its GPUs its workers are on'
+  }
   return `only ${gpus.value.length} of the GPUs that TorchServe uses are seen`
 }
 

@@ -16,7 +16,7 @@ export interface OwnPod {
 const EVERY_MS = 5_000
 /** What dcgm-exporter waits between two collections, unless told otherwise. */
 const COLLECTED_EVERY_MS = 30_000
-const VALID_MS = 3 * COLLECTED_EVERY_MS
+const VALID_MS = 2 * COLLECTED_EVERY_MS
 
 /** A finder that reads the page every 5 s. */
 export function dcgmFinder(dcgm: Dcgm, own: OwnPod, clock: Clock): GpuFinder {

@@ -11,6 +11,8 @@ import type { SmiGpu, SmiSlice } from './xml.ts'
 const EVERY_MS = 5_000
 /** Of the time, the part in which nvidia-smi may run: it is not light, and without persistence mode it is slow. */
 const DUTY = 0.2
+/** What is older says nothing of what is free now, however slow nvidia-smi is. */
+const VALID_MS = 30_000
 const LISTING_BYTES = 65_536
 
 /** A finder that runs nvidia-smi every 5 s, and more seldom where it is slow. */
@@ -33,7 +35,7 @@ export function smiFinder(smi: NvidiaSmi, clock: Clock): GpuFinder {
     const { startedMs, tookMs, warning } = answer
     const pauseMs = Math.max(EVERY_MS, tookMs / DUTY)
     notBeforeMs = startedMs + pauseMs
-    validMs = 3 * pauseMs + tookMs
+    validMs = Math.min(3 * pauseMs + tookMs, VALID_MS)
     const gpus = log.gpus()
     if (gpus === undefined) {
       return failure(
@@ -129,6 +131,7 @@ function seenOf(gpu: SmiGpu, ordinal: number, context: Context): GpuSeen[] {
     activity: sliced ? undefined : activityOf(gpu, context.first),
     sharing: gpu.mps ? 'mps' : undefined,
     source: 'nvidia_smi',
+    trouble: troubleOf(gpu)?.message,
     atMs: context.atMs,
   }
   if (!sliced) return [whole]
@@ -174,14 +177,22 @@ function activityOf({ fields, processes }: SmiGpu, first: boolean): number | und
     : shareOf(fields.activity)
 }
 
-function faultsOf({ fields, slices }: SmiGpu): StokerError[] {
-  const name = fields.uuid ?? fields.product ?? 'a GPU'
+const nameOf = ({ fields }: SmiGpu) => fields.uuid ?? fields.product ?? 'a GPU'
+
+/** The driver answers one of its questions with an error. */
+function troubleOf(gpu: SmiGpu): StokerError | undefined {
+  const { fields, slices } = gpu
   const sick = [fields, ...slices].some(({ total, used, free }) =>
     [total, used, free].some(isTrouble),
   )
-  if (sick || isTrouble(fields.activity)) {
-    return [new StokerError('GPU_UNHEALTHY', `nvidia-smi says of ${name}: Unknown Error`)]
-  }
+  if (!sick && !isTrouble(fields.activity)) return undefined
+  return new StokerError('GPU_UNHEALTHY', `nvidia-smi says of ${nameOf(gpu)}: Unknown Error`)
+}
+
+function faultsOf(gpu: SmiGpu): StokerError[] {
+  const { fields, slices } = gpu
+  const trouble = troubleOf(gpu)
+  if (trouble) return [trouble]
   if (fields.mig !== 'Enabled' || slices.length > 0) return []
-  return [new StokerError('GPU_MIG_EMPTY', `${name} is in MIG mode without instances`)]
+  return [new StokerError('GPU_MIG_EMPTY', `${nameOf(gpu)} is in MIG mode without instances`)]
 }

@@ -124,6 +124,31 @@ t.test(
   },
 )
 
+t.test('a GPU with an error gets no worker, not even the minimum', async t => {
+  const sick = { ...a100, told: { trouble: 'nvidia-smi says of GPU-0: Unknown Error' } }
+  const asked = { minWorkers: 2, gpuMemoryUnknown: 'grow' } as const
+  const world = new GpuWorld(
+    [sick],
+    [{ key: 'm', workers: 1, needMib: 500, rate: 200, policy: asked }],
+  )
+  world.run(60)
+  t.equal(world.pool('m').workers.length, 1)
+  t.match(world.last('m'), { because: /Not done: nvidia-smi says of GPU-0: Unknown Error/ })
+})
+
+t.test('nothing is learnt or guessed where nobody tells which GPU a worker is on', async t => {
+  const model = { key: 'm', workers: 4, needMib: 3_000, rate: 200 }
+  const world = new GpuWorld([a100, a100], [model])
+  world.tellsGpuIds = false
+  world.run(60)
+  t.equal(world.memory.gpu.needs.size, 0)
+  t.match(world.last('m'), { reason: 'gpu_unknown', because: /does not tell which of its GPUs/ })
+  const single = new GpuWorld([a100], [model])
+  single.tellsGpuIds = false
+  single.run(60)
+  t.ok(single.memory.gpu.needs.size > 0, 'of one GPU there is no doubt')
+})
+
 t.test('a number without a total is not enough; a configured total makes it so', async t => {
   const told = { totalBytes: undefined, freeBytes: undefined, source: 'torchserve' } as const
   const blind = new GpuWorld(

@@ -64,6 +64,8 @@ export class GpuWorld {
   /** The most that was ever used of each device, and loads that found no room. */
   outOfMemory = 0
   readable = true
+  /** Descriptions tell which GPU a worker is on. */
+  tellsGpuIds = true
   host: Reading<HostSeen> = { state: 'absent', why: 'not asked' }
   /** How long numbers stay as they were read. */
   readEveryMs = 5_000
@@ -256,7 +258,7 @@ export class GpuWorld {
         ready: readyMs <= this.nowMs,
         alive: undefined,
         gpu: true,
-        gpuUse: { gpuId, usedBytes: undefined, activity: undefined },
+        gpuUse: this.tellsGpuIds ? { gpuId, usedBytes: undefined, activity: undefined } : undefined,
         use: undefined,
         memoryBytes: undefined,
       })),

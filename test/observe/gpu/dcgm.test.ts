@@ -179,7 +179,7 @@ t.test('an exporter that fails, and one that shows the same for ever', async t =
     return look()
   }
   t.match(await settle(), { gpus: { state: 'fresh' } })
-  t.match(await after(40_000), { gpus: { state: 'fresh' } }, 'two collections apart at most')
+  t.match(await after(25_000), { gpus: { state: 'fresh' } }, 'two collections apart at most')
   t.match(await after(30_000), { gpus: { state: 'absent' }, notes: [{ code: 'DCGM_STALE' }] })
   served.lines = memory({ ...card, ...own }, 2, 78_999)
   t.match(await after(10_000), { gpus: { state: 'fresh', value: [{ usedBytes: 2 * MIB }] } })

@@ -36,6 +36,16 @@ t.test('while it hangs, what it said before grows old and goes', async t => {
   t.same(await metrics(), [])
 })
 
+t.test('however slow nvidia-smi is, what is older than 30 s is not known', async t => {
+  const slow = { query: smiXml([a100]), after: 'sleep 2' }
+  const { look, settle, time } = await smiWatching(t, slow)
+  await settle()
+  time.aheadMs += 20_000
+  t.equal(look().gpus.state, 'fresh')
+  time.aheadMs += 9_000
+  t.match(look().gpus, { state: 'absent', why: /last answered 3\d s ago/ })
+})
+
 t.test('slices are listed anew when they change, and only then', async t => {
   const { folder, look, play, settle, time } = await smiWatching(
     t,

@@ -116,7 +116,13 @@ for (const text of nothings) {
 for (const text of ['ERR!', '[Unknown Error]', 'GPU is lost', '[GPU requires reset]']) {
   t.test(`'${text}' is a sick GPU`, async t => {
     const query = smiXml([a100]).replace('<used>1868 MiB</used>', `<used>${text}</used>`)
-    const lines = await shown(t, { query })
+    const { metrics, settle } = await smiWatching(t, { query })
+    t.match(
+      (await settle()).gpus,
+      { value: [{ trouble: /Unknown Error/ }] },
+      'which is told to the gate',
+    )
+    const lines = await metrics()
     t.ok(lines.includes('stoker_notes{code="GPU_UNHEALTHY"} 1'))
     t.notOk(lines.some(line => line.includes('memory_used')))
   })
