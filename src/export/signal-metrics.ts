@@ -1,7 +1,7 @@
 /** What pods are scaled by, and how far it can be trusted. */
 import type { Reason } from '../model.ts'
 import type { MetricRow, Shown } from './metric-table.ts'
-import type { Tick } from './tick.ts'
+import { isDraining } from './tick.ts'
 
 /** Reasons for which a pool has not got the workers that it needs, and will not get them in this pod for now. */
 const limits = [
@@ -22,12 +22,6 @@ function lastSampleMs({ tick }: Shown): number | null {
   return times.length > 0 ? Math.max(...times) : null
 }
 
-/** A pod that is being deleted will not come back: an old look at it is as good. */
-function isDeleted({ seen }: Tick): boolean {
-  const { state } = seen.pod
-  return state.state !== 'absent' && state.value.terminating
-}
-
 export const signalRows: readonly MetricRow[] = [
   {
     name: 'stoker_pod_demand',
@@ -42,8 +36,8 @@ export const signalRows: readonly MetricRow[] = [
     type: 'gauge',
     unit: '0 or 1',
     labels: [],
-    help: 'Whether the pod is going, as far as the agent can tell: its load is then left to the others, and is no part of the sum.',
-    samples: ({ tick }) => [[{}, tick ? Number(isDeleted(tick)) : null]],
+    help: 'Whether the pod is going: its drain was asked for, or it was deleted. Its load is left to the others then, and is no part of the sum.',
+    samples: ({ tick }) => [[{}, tick ? Number(isDraining(tick)) : null]],
   },
   {
     name: 'stoker_saturated',
