@@ -62,7 +62,7 @@ const putTable: Case = {
   name: 'the table of replies and results',
   run: async (t, target) => {
     for (const { from, query, status, body, after } of TABLE) {
-      await scale(target, `plain?min_worker=${from}&max_worker=${from}`)
+      await settle(target, 'plain', from)
       const reply = await scale(target, `plain${query}`)
       const { minWorkers, maxWorkers, workers } = await describe(target, 'plain')
       const what = `from ${from}, PUT ${query || 'without parameters'}`
