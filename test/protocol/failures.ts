@@ -55,18 +55,18 @@ const hangingLoad: Case = {
 const unhealthy: Case = {
   name: 'health turns red maxRetryTimeoutInSec after the first failure, and green with the roll-back',
   run: async (t, target) => {
-    await settle(target, 'fragile', 1)
-    target.failLoads('fragile', 2)
-    await scale(target, 'fragile?min_worker=2&max_worker=2')
+    await settle(target, 'red', 1)
+    target.failLoads('red', 2)
+    await scale(target, 'red?min_worker=2&max_worker=2')
     const beganMs = target.clock.now()
     await waitFor(target, '/ping red', 12_000, async () => (await ping(target)) === 500)
     const tookMs = target.clock.now() - beganMs
     t.ok(tookMs > 3000, `red after ${Math.round(tookMs)} ms, not before 3 s of retries`)
-    await scale(target, 'fragile?min_worker=1&max_worker=1')
+    await scale(target, 'red?min_worker=1&max_worker=1')
     t.equal(await ping(target), 200)
-    target.failLoads('fragile', undefined)
-    await settle(target, 'fragile', 2)
-    await settle(target, 'fragile', 1)
+    target.failLoads('red', undefined)
+    await settle(target, 'red', 2)
+    await settle(target, 'red', 1)
   },
 }
 
@@ -138,6 +138,8 @@ export const failures: Scene = {
   name: 'failures',
   models: [
     { name: 'fragile', serviceMs: 300, maxRetrySec: 3 },
+    // Rolled back between two tries, of which the next succeeds: TorchServe keeps that worker and no longer lists it.
+    { name: 'red', maxRetrySec: 3 },
     { name: 'dying', serviceMs: 50, maxRetrySec: 1 },
   ],
   cases: [

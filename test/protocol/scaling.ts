@@ -65,7 +65,7 @@ const putTable: Case = {
   name: 'the table of replies and results',
   run: async (t, target) => {
     for (const { from, query, status, body, after } of TABLE) {
-      await scale(target, `table?min_worker=${from}&max_worker=${from}`)
+      await settle(target, 'table', from)
       const reply = await scale(target, `table${query}`)
       const { minWorkers, maxWorkers, workers } = await describe(target, 'table')
       const what = `from ${from}, PUT ${query || 'without parameters'}`
@@ -236,7 +236,7 @@ const stoppedWorker: Case = {
 export const scaling: Scene = {
   name: 'scaling',
   models: [
-    // Of workers that go while they start, as in the table, TorchServe may forget one that lives on and serves.
+    // Of workers that go while they start TorchServe may forget one that lives on and serves.
     { name: 'table' },
     { name: 'plain', serviceMs: 200 },
     { name: 'orphans', serviceMs: 400 },

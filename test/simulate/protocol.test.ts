@@ -2,11 +2,15 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import t from 'tap'
 import { virtualClock, type VirtualClock } from '../../src/simulate/clock.ts'
 import { startTorchServe } from '../../src/simulate/torchserve.ts'
 import type { LoadFailure, ModelOptions } from '../../src/simulate/torchserve/options.ts'
 import { testProtocol } from '../protocol/cases.ts'
 import type { FailMode, ModelShape, Scene, Target } from '../protocol/target.ts'
+
+// Virtual time, yet real HTTP: on a busy machine tap's own limit of 30 s is too short.
+t.setTimeout(120_000)
 
 type Failing = Map<string, { from: number; failure: LoadFailure }>
 
