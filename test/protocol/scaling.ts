@@ -168,7 +168,10 @@ const zeroWithWork: Case = {
     await scale(target, 'plain?min_worker=1&max_worker=1')
     const replies = await Promise.all(waiting)
     const statuses = replies.map(({ status }) => status)
-    t.ok(statuses.filter(status => status === 200).length >= JOBS - 1, `answered ${statuses.join()}`)
+    t.ok(
+      statuses.filter(status => status === 200).length >= JOBS - 1,
+      `answered ${statuses.join()}`,
+    )
   },
 }
 
