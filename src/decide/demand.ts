@@ -6,7 +6,7 @@ const REMEMBER_MS = 60_000
 const RATE_MS = 3_000
 const SMOOTHING = 0.3
 /** Pods follow slowly, and a few arrivals more or less must not move them. */
-const STEADY_MS = 30_000
+const STEADY_MS = 60_000
 /** Below this many answers the handler's own time is trusted more than the counters. */
 const ENOUGH_ANSWERS = 20
 
@@ -80,6 +80,8 @@ export interface Rates {
   answers: number
   /** Whether they could be counted; else these are the most that there can have been. */
   sure: boolean
+  /** The factor by which they may be wrong; 1 where they were counted. */
+  doubt: number
   /** Mean number of requests in a handler: Little's law on the time spent there. */
   inService: number
   /** Mean time in a handler; absent without answers. */
@@ -96,7 +98,7 @@ export function ratesOf(samples: readonly Sample[]): Rates | undefined {
   if (!first || !end || end.atMs <= first.atMs) return undefined
   const spanMs = end.atMs - first.atMs
   const serviceMs = (end.serviceUs - first.serviceUs) / 1000
-  const { answers, sure } = answersOf(samples, first, end, serviceMs)
+  const { answers, doubt, sure } = answersOf(samples, first, end, serviceMs)
   const busy = serviceMs / spanMs
   const workers = samples.reduce((sum, sample) => sum + sample.ready, 0) / samples.length
   const waiting = samples.slice(1).every(sample => (sample.pending ?? 0) > 0)
@@ -104,6 +106,7 @@ export function ratesOf(samples: readonly Sample[]): Rates | undefined {
     throughput: (answers * 1000) / spanMs,
     answers,
     sure,
+    doubt,
     inService: busy,
     serviceMs: answers > 0 && serviceMs > 0 ? serviceMs / answers : undefined,
     saturated: waiting || (workers > 0 && busy >= 0.8 * workers),
@@ -117,8 +120,8 @@ function answersOf(samples: readonly Sample[], first: Sample, end: Sample, servi
   const rejected = samples.some(sample => sample.rejecting)
   const sure = !rejected && first.pending !== undefined && end.pending !== undefined
   const reported = sure ? undefined : reportedServiceTime(samples)
-  if (reported === undefined) return { answers: counted, sure }
-  return { answers: serviceMs / reported, sure: true }
+  if (reported === undefined) return { answers: counted, sure, doubt: 1 }
+  return { answers: serviceMs / reported, sure: true, doubt: doubtOf(reportsOf(samples)) }
 }
 
 /** Requests arriving per second; undefined until two samples are there. */
@@ -133,13 +136,17 @@ export function arrivalRate(demand: Demand): number | undefined {
   return Math.max(mean, smoothed)
 }
 
-/** The mean over a longer while; undefined until two samples are there. */
+/**
+ * The mean over a longer while; undefined until two samples are there. Before the first request of a TorchServe none arrived, and
+ * that counts: where a new pod takes over a part of the load, the others tell of it for as long as the new one does not yet.
+ */
 export function steadyRate(demand: Demand): number | undefined {
   const recent = latest(demand.samples, STEADY_MS)
   const first = recent[0]
   const end = recent.at(-1)
   if (!first || !end || end.atMs <= first.atMs) return undefined
-  return ((end.requests - first.requests) * 1000) / (end.atMs - first.atMs)
+  const spanMs = Math.max(end.atMs - first.atMs, first.requests === 0 ? STEADY_MS : 0)
+  return ((end.requests - first.requests) * 1000) / spanMs
 }
 
 /** Busy workers over the last `ms`. */
@@ -165,13 +172,23 @@ function measuredServiceTime(samples: readonly Sample[]): number | undefined {
   return reportedServiceTime(samples) ?? rates?.serviceMs
 }
 
+function reportsOf(samples: readonly Sample[]): number[] {
+  return samples.flatMap(({ predictionMs }) =>
+    predictionMs && predictionMs > 0 ? predictionMs : [],
+  )
+}
+
 /** The median of what handlers reported. */
 function reportedServiceTime(samples: readonly Sample[]): number | undefined {
-  const reported = samples
-    .map(sample => sample.predictionMs)
-    .filter(ms => ms !== undefined && ms > 0)
-    .toSorted((a, b) => Number(a) - Number(b))
+  const reported = reportsOf(samples).toSorted((a, b) => a - b)
   return reported[Math.floor(reported.length / 2)]
+}
+
+/** The factor by which the median of reports may be wrong, by how far they lie apart; few of them tell little of that. */
+function doubtOf(reports: readonly number[]): number {
+  const [median = 0] = reports.toSorted((a, b) => a - b).slice(Math.floor(reports.length / 2))
+  const apart = (Math.max(...reports) - Math.min(...reports)) / median
+  return 1 + Math.max(apart, 0.5 / reports.length) / Math.sqrt(reports.length)
 }
 
 /** What so many workers did before a growth, to hold it against. */
@@ -179,16 +196,20 @@ export interface Baseline {
   serviceMs: number
   /** Answers per second; 0 where too few were seen to tell. */
   throughput: number
+  /** The factor by which they may be wrong. */
+  doubt: number
 }
 
 /** Undefined where nothing is known: of few answers the counters tell a service time that is much too short. */
 export function baselineOf(samples: readonly Sample[]): Baseline | undefined {
   const rates = ratesOf(samples)
   if (rates?.serviceMs && rates.sure && rates.answers >= ENOUGH_ANSWERS) {
-    return { serviceMs: rates.serviceMs, throughput: rates.throughput }
+    const { doubt, serviceMs, throughput } = rates
+    return { serviceMs, throughput, doubt }
   }
   const serviceMs = reportedServiceTime(samples)
-  return serviceMs === undefined ? undefined : { serviceMs, throughput: 0 }
+  if (serviceMs === undefined) return undefined
+  return { serviceMs, throughput: 0, doubt: doubtOf(reportsOf(samples)) }
 }
 
 /** A single worker cannot be in its own way, nor can workers half of which are idle. */

@@ -60,20 +60,8 @@ export function workersNeeded(load: Load, waitMs: number, share: number): number
   return Math.min(workers, useful, MOST_WORKERS)
 }
 
-/**
- * The same between the whole numbers: k where the arrivals are the most that k workers take, so that a load which is a part of
- * another is that part of its workers too, or nearly.
- */
-export function workersFilled(load: Load, waitMs: number, share: number): number {
-  const workers = workersNeeded(load, waitMs, share)
-  if (workers === 0) return 0
-  const below = mostArrivals(workers - 1, load, waitMs, share)
-  const most = mostArrivals(workers, load, waitMs, share)
-  return workers - 1 + Math.min(1, (load.arrivalsPerSecond - below) / (most - below))
-}
-
-/** The most arrivals per second for which so many workers are enough. */
-function mostArrivals(workers: number, load: Load, waitMs: number, share: number): number {
+/** The most arrivals per second for which so many workers are enough, whatever arrives now; `workers` ≥ 1. */
+export function mostArrivals(workers: number, load: Load, waitMs: number, share: number): number {
   let enough = 0
   let tooMany = (workers * Math.max(1, load.batchSize) * 1000) / load.serviceMs
   for (let halving = 0; halving < HALVINGS && enough < tooMany; halving++) {

@@ -30,12 +30,16 @@ export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): 
   if (!after?.serviceMs || !after.sure || after.spanMs < 900 || after.answers < 10) {
     return elapsed < LONGEST_MS ? 'measuring' : 'helps'
   }
-  if (after.serviceMs <= CONTENTION * before.serviceMs) return 'helps'
+  const grown = after.serviceMs / before.serviceMs
+  if (grown <= CONTENTION) return 'helps'
   if (after.spanMs < 5_000) return 'measuring'
+  // Where medians of a few reports are all that is known, what looks like contention may be chance.
+  const doubt = before.doubt * after.doubt
+  if (grown <= CONTENTION * doubt) return 'helps'
   if (!after.saturated) return 'helps'
   if (after.answers < 50 && elapsed < LONGEST_MS) return 'measuring'
   // What the old workers could serve at most, which is more than they did where the load had only just risen.
   const capacity = Math.max(before.throughput, (trial.from * 1000) / before.serviceMs)
-  const gain = after.throughput / capacity - 1
+  const gain = (after.throughput * doubt) / capacity - 1
   return gain < (WORTHWHILE * (trial.to - trial.from)) / trial.from ? 'useless' : 'helps'
 }

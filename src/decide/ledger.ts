@@ -85,20 +85,23 @@ export class Ledger {
     return next <= lasting ? most + 1 : most
   }
 
-  /** Which part of the memory for workers pools would take that had so many each; undefined where nothing limits it, or it is not known. */
+  /**
+   * Which part of the memory for workers pools would take that had so many each; one of each counts as fitting. Undefined where
+   * nothing limits it, or it is not known.
+   */
   share(workersOf: ReadonlyMap<PoolKey, number>): number | undefined {
     const { base = 0, granted, lasting, margin } = this.#books
     if (granted === undefined || granted === Infinity || this.need === undefined) return undefined
     let taken = 0
-    let largest = 0
+    let least = 0
     for (const [key, workers] of workersOf) {
       const cost = this.cost(key) ?? 0
       taken += workers * cost
-      largest = Math.max(largest, cost)
+      if (workers > 0) least += cost
     }
     const others = this.#kept(({ key }) => !workersOf.has(key))
     const room = withoutMargin(lasting, margin) - base - others
-    return taken === 0 ? 0 : taken / Math.max(room, largest)
+    return taken === 0 ? 0 : taken / Math.max(room, least)
   }
 
   /** Whether a pool may grow to `to` workers; what is granted is taken. */

@@ -1,11 +1,18 @@
 /** The load in pods such as this one: what pods are scaled by when workers are not enough. */
 import type { Refusal } from '../model.ts'
+import { mostArrivals, workersNeeded } from './erlang.ts'
 import type { Ledger } from './ledger.ts'
 import { refusalOf } from './refusals.ts'
 import type { View } from './view.ts'
 
 /** Where one request is not the work of one worker for a while, arrivals and service time do not tell the load. */
 const unmeasured: ReadonlySet<Refusal> = new Set(['stateful', 'continuous_batching', 'job_ticket'])
+
+/** Of the memory, with what arithmetic on fractions may add. */
+const FULL = 1 + 1e-6
+/** Bounds of the search for the number of pods. */
+const DOUBLINGS = 20
+const HALVINGS = 16
 
 const isMeasured = ({ description: { refusal } }: Pick<View, 'description'>) =>
   refusal === undefined || !unmeasured.has(refusal)
@@ -27,20 +34,53 @@ export function usableOf(view: View): number {
   return Math.max(1, Math.min(helpful, ceiling, memoryMost, onGpu))
 }
 
-/** One pool's load by what its usable workers can take; never clipped. Undefined: not known. */
+/**
+ * One pool's load by the most that its usable workers can take; never clipped. In proportion to the arrivals, so that the sum
+ * over the pods is the same however the load is spread over them. Undefined: not known.
+ */
 export function demandOf(view: View): number | undefined {
-  return view.needed && isMeasured(view) ? view.needed.filled / usableOf(view) : undefined
+  if (!view.needed || !isMeasured(view)) return undefined
+  const { lasting, waitMs } = view.needed
+  if (lasting.arrivalsPerSecond === 0) return 0
+  const { waitProbability } = view.policy
+  return lasting.arrivalsPerSecond / mostArrivals(usableOf(view), lasting, waitMs, waitProbability)
 }
 
 /**
- * The same of all pools: that of the pool with the most, or of the memory that they share. Undefined while that of any is not
- * known: it might be the one.
+ * The same of all pools: in how many pods such as this one the load would just fit, each pool's into its workers and all into the
+ * memory that they share. Undefined while that of any is not known: it might be the one.
  */
 export function podDemand(views: readonly View[], ledger: Ledger): number | undefined {
   const measured = views.filter(isMeasured)
   const demands = measured.map(demandOf)
   if (demands.length === 0 || demands.includes(undefined)) return undefined
+  const byWorkers = Math.max(...demands.map(demand => demand ?? 0))
   const scaled = measured.filter(view => refusalOf(view) === undefined)
-  const filled = new Map(scaled.map(({ key, needed }) => [key, needed?.filled ?? 0]))
-  return Math.max(...demands.map(demand => demand ?? 0), ledger.share(filled) ?? 0)
+  const fits = (pods: number) =>
+    (ledger.share(new Map(scaled.map(view => [view.key, workersIn(pods, view)]))) ?? 0) <= FULL
+  return byWorkers === 0 || fits(byWorkers) ? byWorkers : fewest(byWorkers, fits)
+}
+
+/** Workers that a pool needs in each of so many pods. */
+function workersIn(pods: number, { needed, policy }: View): number {
+  if (!needed) return 0
+  const { lasting, waitMs } = needed
+  const arrivalsPerSecond = lasting.arrivalsPerSecond / pods
+  return workersNeeded({ ...lasting, arrivalsPerSecond }, waitMs, policy.waitProbability)
+}
+
+/** The fewest pods that are enough, given a number that is not. */
+function fewest(tooFew: number, enough: (pods: number) => boolean): number {
+  let below = tooFew
+  let above = 2 * tooFew
+  for (let doubling = 0; doubling < DOUBLINGS && !enough(above); doubling++) {
+    below = above
+    above *= 2
+  }
+  for (let halving = 0; halving < HALVINGS; halving++) {
+    const middle = (below + above) / 2
+    if (enough(middle)) above = middle
+    else below = middle
+  }
+  return above
 }

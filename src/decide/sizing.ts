@@ -1,7 +1,7 @@
 import type { PoolPolicy } from '../config.ts'
 import type { Description } from '../model.ts'
 import { arrivalRate, serviceTime, steadyRate } from './demand.ts'
-import { workersFilled, workersNeeded, type Load } from './erlang.ts'
+import { workersNeeded, type Load } from './erlang.ts'
 import { mayLoadTogether } from './loading.ts'
 import type { PoolMemory } from './memory.ts'
 
@@ -21,8 +21,10 @@ export interface Needed {
   now: number
   /** Workers for the arrivals with a margin: what must have been enough before a worker goes. */
   safely: number
-  /** Workers for the arrivals of the last while, between whole numbers: what is scaled by in pods. */
-  filled: number
+  /** The arrivals of the last while, and what waits by the time a pod takes to come, up to as much again: what is scaled by in pods. */
+  lasting: Load
+  /** No more than the policy's share of the requests shall wait longer. */
+  waitMs: number
 }
 
 /** How many workers the load asks for, unclipped; undefined while arrivals or service time are not known. */
@@ -34,12 +36,17 @@ export function size(
   const arrivals = arrivalRate(memory.demand)
   const serviceMs = serviceTime(memory.demand)
   if (arrivals === undefined) return undefined
-  if (serviceMs === undefined) {
-    const none = { steady: 0, now: 0, safely: 0, filled: 0 }
-    return arrivals === 0 ? { arrivals, serviceMs: 0, ...none } : undefined
-  }
+  if (serviceMs === undefined && arrivals > 0) return undefined
+  return sizeBy(memory, description, policy, { arrivals, serviceMs: serviceMs ?? 0 })
+}
+
+function sizeBy(
+  memory: PoolMemory,
+  { batchSize, maxBatchDelayMs, pending }: Description,
+  policy: PoolPolicy,
+  { arrivals, serviceMs }: Pick<Needed, 'arrivals' | 'serviceMs'>,
+): Needed {
   const waitMs = policy.maxWaitMs ?? 1.5 * serviceMs
-  const { batchSize, maxBatchDelayMs } = description
   const at = (rate: number): Load => ({
     arrivalsPerSecond: rate,
     serviceMs,
@@ -48,17 +55,19 @@ export function size(
   })
   const workers = (rate: number, share: number) => workersNeeded(at(rate), waitMs, share)
   // A queue seen once may be a coincidence of arrivals, and a backlog never asks for more than the arrivals do.
-  const waiting = memory.waitingTicks >= 2 ? (description.pending ?? 0) : 0
+  const waiting = memory.waitingTicks >= 2 ? (pending ?? 0) : 0
   const drainMs = Math.max(DRAIN_MS, (memory.loading.aloneMs ?? 0) / 2)
   const backlog = Math.min((waiting * 1000) / drainMs, arrivals)
-  const steadily = (steadyRate(memory.demand) ?? arrivals) + (waiting * 1000) / POD_START_MS
+  const offered = steadyRate(memory.demand) ?? arrivals
+  const lasting = offered + Math.min((waiting * 1000) / POD_START_MS, offered)
   return {
     arrivals,
     serviceMs,
     steady: workers(arrivals, policy.waitProbability),
     now: workers(arrivals + backlog, policy.waitProbability),
     safely: workers(arrivals, policy.waitProbability * MARGIN),
-    filled: workersFilled(at(steadily), waitMs, policy.waitProbability),
+    lasting: at(lasting),
+    waitMs,
   }
 }
 

@@ -34,7 +34,7 @@ export const signalRows: readonly MetricRow[] = [
     type: 'gauge',
     unit: 'pods',
     labels: [],
-    help: 'The load in pods such as this one, never clipped: the workers it needs by those that this pod could come to have, whatever it has now. The sum over all pods is how many are wanted.',
+    help: 'The load in pods such as this one, never clipped: what arrives by the most that the workers which this pod could come to have can take, whatever it has now. The sum over all pods is how many are wanted.',
     samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
   },
   {

@@ -6,6 +6,7 @@ import {
   noDemand,
   ratesOf,
   serviceTime,
+  steadyRate,
   type Sample,
 } from '../../src/decide/demand.ts'
 
@@ -46,7 +47,7 @@ t.test('what was rejected, or may still wait, is no answer', async t => {
   const counted = { answers: 100, throughput: 10, serviceMs: 100, inService: 1 }
   t.match(ratesOf(rejected), counted)
   t.match(ratesOf([sample(0, {}), sample(10, { ...half, pending: undefined })]), counted)
-  t.same(baselineOf(rejected), { serviceMs: 100, throughput: 10 })
+  t.same(baselineOf(rejected), { serviceMs: 100, throughput: 10, doubt: 1 + 0.25 / Math.sqrt(2) })
   const silent = [sample(0, {}), sample(10, { ...half, predictionMs: undefined, rejecting: true })]
   t.match(ratesOf(silent), { sure: false, inService: 1 })
   t.equal(baselineOf(silent), undefined, 'nothing is held against an unsure number')
@@ -94,7 +95,25 @@ t.test('a few answers are no baseline: what is in a handler would count as answe
   // Two of three are not answered yet.
   const few = sample(1, { requests: 4, pending: 1, serviceUs: 100_000, ready: 1 })
   t.equal(baselineOf([start, few]), undefined)
-  t.same(baselineOf([start, { ...few, predictionMs: 100 }]), { serviceMs: 100, throughput: 0 })
+  t.same(baselineOf([start, { ...few, predictionMs: 100 }]), {
+    serviceMs: 100,
+    throughput: 0,
+    doubt: 1.5,
+  })
   const many = sample(5, { requests: 51, pending: 1, serviceUs: 5_000_000, ready: 1 })
-  t.same(baselineOf([start, many]), { serviceMs: 100, throughput: 10 })
+  t.match(baselineOf([start, many]), { serviceMs: 100, throughput: 10, doubt: 1 })
+})
+
+t.test('where a new TorchServe takes over a part of the load, the rates still add up', async t => {
+  const perSecond = 40
+  let old = demandOf([0, 20, 40, 60, 80].map(at => sample(at, { requests: at * perSecond })))
+  let young = demandOf([sample(80, { requests: 0 })])
+  for (let after = 1; after <= 60; after++) {
+    old = addSample(old, sample(80 + after, { requests: (80 + after / 4) * perSecond }))
+    young = addSample(young, sample(80 + after, { requests: 0.75 * after * perSecond }))
+    const sum = (steadyRate(old) ?? NaN) + (steadyRate(young) ?? NaN)
+    t.ok(Math.abs(sum - perSecond) < 0.3 * perSecond, `after ${after} s: ${sum}`)
+  }
+  const restarted = demandOf([sample(0, { requests: 500 }), sample(2, { requests: 580 })])
+  t.equal(steadyRate(restarted), 40, 'an agent that came later does not know what arrived before')
 })

@@ -15,7 +15,11 @@ function after(workers: number, perSecond: number, serviceMs: number): Sample[] 
   }))
 }
 
-const before = (throughput: number, serviceMs: number): Baseline => ({ throughput, serviceMs })
+const before = (throughput: number, serviceMs: number): Baseline => ({
+  throughput,
+  serviceMs,
+  doubt: 1,
+})
 const verdict = (from: number, to: number, was: Baseline, samples: Sample[]) =>
   judge({ from, to, readyMs: 0, before: was }, samples, 10_000)
 
@@ -44,4 +48,12 @@ t.test('it takes a while, and without evidence nothing speaks against them', asy
   t.equal(judge(trial, [], 5_000), 'measuring')
   t.equal(judge(trial, [], 31_000), 'helps')
   t.equal(judge({ ...trial, before: undefined }, after(2, 20, 100), 10_000), 'helps')
+})
+
+t.test('a baseline of a few reports proves nothing that chance could have done', async t => {
+  const reported = (serviceMs: number, doubt: number) => ({ throughput: 0, serviceMs, doubt })
+  // Of requests of 50 to 150 ms the median of three may well be 55.
+  t.equal(verdict(1, 2, reported(55, 1.5), after(2, 20, 100)), 'helps')
+  t.equal(verdict(1, 2, reported(55, 1.1), after(2, 20, 100)), 'useless')
+  t.equal(verdict(1, 5, reported(28, 2), after(5, 9, 550)), 'useless', 'what is plain is seen')
 })

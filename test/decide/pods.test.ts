@@ -1,10 +1,12 @@
 /** Goal: the load in pods is right whatever this pod happens to run. Method: timelines, and fleets by arithmetic. */
 import t from 'tap'
 import type { Test } from 'tap'
-import { workersFilled, workersNeeded } from '../../src/decide/erlang.ts'
+import { mostArrivals, workersNeeded } from '../../src/decide/erlang.ts'
 import { Ledger, type Account } from '../../src/decide/ledger.ts'
+import { podDemand } from '../../src/decide/pods.ts'
+import type { View } from '../../src/decide/view.ts'
 import { Container, MIB } from './container.ts'
-import { leftAlone, World } from './world.ts'
+import { leftAlone, policy, World } from './world.ts'
 
 const load = (arrivalsPerSecond: number) => ({
   arrivalsPerSecond,
@@ -12,7 +14,8 @@ const load = (arrivalsPerSecond: number) => ({
   batchSize: 1,
   maxBatchDelayMs: 100,
 })
-const filled = (rate: number) => workersFilled(load(rate), 150, 0.02)
+/** The most arrivals per second that so many workers take. */
+const most = (workers: number) => mostArrivals(workers, load(0), 150, 0.02)
 
 function near(t: Test, found: number | undefined, expected: number, what: string) {
   t.ok(Math.abs((found ?? NaN) - expected) < 0.02 * expected, `${what}: ${found}, not ${expected}`)
@@ -25,7 +28,7 @@ t.test('it tells the load, not the workers that run', t => {
     world.policy = { ...world.policy, scale: true, holdMs: 600_000 }
     world.rate = 20
     world.run(40)
-    near(t, world.podDemand, filled(20) / 8, 'of 8 usable workers')
+    near(t, world.podDemand, 20 / most(8), 'of 8 usable workers')
   }
   t.equal(few.podDemand, many.podDemand)
   t.not(few.ready, many.ready)
@@ -43,13 +46,14 @@ t.test('it is not clipped to what the pod can take', t => {
 
 t.test('a queue adds to it, by what must be worked off until a pod is there', t => {
   const world = new World()
-  world.rate = 10
-  world.run(40)
-  const without = world.podDemand ?? 0
-  world.pending = 100
-  world.run(3)
-  t.ok((world.podDemand ?? 0) > without)
-  t.ok((world.podDemand ?? 0) < 1.5 * without, 'and no more')
+  world.policy = { ...world.policy, maxWorkers: 1 }
+  world.rate = 12
+  world.run(90)
+  const [waiting, arrivals] = [world.last.inputs.waiting ?? 0, 12 / most(1)]
+  t.ok(waiting > 150)
+  near(t, world.podDemand, arrivals * (1 + waiting / 120 / 12), 'so much in the two minutes')
+  world.run(900)
+  near(t, world.podDemand, 2 * arrivals, 'but never more than the arrivals themselves')
   t.end()
 })
 
@@ -80,13 +84,13 @@ t.test('a refused resize takes usable workers away, and the load goes to pods', 
     container.answer = answer
     world.run(60)
     t.equal(world.last.inputs.memoryMost, 1, answer)
-    t.ok((world.podDemand ?? 0) >= filled(20), `${answer}: ${world.podDemand}`)
+    t.ok((world.podDemand ?? 0) > 0.98 * (20 / most(1)), `${answer}: ${world.podDemand}`)
     t.match(world.last, { reason: 'at_memory', inputs: { usable: 1 } }, answer)
   }
   const { world } = inPod(20)
   world.run(60)
   t.equal(world.last.inputs.usable, 8)
-  near(t, world.podDemand, filled(20) / 8, 'granted')
+  near(t, world.podDemand, 20 / most(8), 'granted')
   t.end()
 })
 
@@ -171,30 +175,34 @@ t.test('what is not known is not told', t => {
   fixed.policy = { ...fixed.policy, scale: false }
   fixed.rate = 20
   fixed.run(40)
-  near(t, fixed.podDemand, filled(20) / 3, 'a pool that is not scaled has what it has')
+  near(t, fixed.podDemand, 20 / most(3), 'a pool that is not scaled has what it has')
   t.end()
 })
 
-t.test('KEDA settles where every pod can take its part, from below and from above', t => {
-  for (const usable of [1, 2, 4, 8]) {
-    const enough = (rate: number, pods: number) =>
-      workersNeeded(load(rate / pods), 150, 0.02) <= usable
-    for (const rate of [3, 20, 90, 200]) {
-      const most = Array.from({ length: 3_000 }, (_, pods) => pods + 1).find(n => enough(rate, n))
-      for (const start of [1, 2 * (most ?? 1)]) {
-        let pods = start
-        let turns = 0
-        for (let round = 0; round < 100; round++) {
-          const wanted = Math.max(1, Math.ceil(pods * (filled(rate / pods) / usable) - 1e-3))
-          const turned = start === 1 ? wanted < pods : wanted > pods
-          turns += Number(turned)
-          pods = wanted
-        }
-        const place = `${usable} usable, ${rate}/s, from ${start}`
-        t.ok(Math.abs(pods - (most ?? 0)) <= 1, `${place}: ${pods} pods for ${most}`)
-        t.ok(turns <= 1, `${place}: ${turns} turns`)
-      }
-    }
+t.test('the sum is the same however the load is spread', t => {
+  const told = (rate: number) => {
+    const world = new World()
+    world.rate = rate
+    return world.run(40).podDemand ?? NaN
+  }
+  near(t, told(54), 54 / most(8), 'in one pod')
+  near(t, told(27) + told(27), 54 / most(8), 'in halves')
+  near(t, told(4) + told(20) + told(30), 54 / most(8), 'unevenly')
+  t.end()
+})
+
+t.test('a new pod that takes over a part of the load adds nothing to the sum', t => {
+  const old = new World()
+  old.rate = 40
+  old.run(60)
+  const before = old.podDemand ?? NaN
+  const young = new World()
+  young.run(3)
+  old.rate = 20
+  young.rate = 20
+  for (let second = 1; second <= 60; second++) {
+    const sum = (old.run(1).podDemand ?? NaN) + (young.run(1).podDemand ?? 0)
+    t.ok(sum < 1.1 * before, `${sum} after ${second} s, ${before} before`)
   }
   t.end()
 })
@@ -231,11 +239,43 @@ t.test('pools share the memory, whatever they hold of it now', t => {
 
 t.test('a knee below the minimum takes no worker from it', t => {
   const world = new World(3)
-  world.policy = { ...world.policy, minWorkers: 3 }
   world.serviceMs = busy => 55 * Math.max(1, busy * 0.9)
+  world.rate = 10
+  world.run(20)
   world.rate = 60
   world.run(90)
-  t.ok((world.last.inputs.knee ?? 9) <= 3, 'a knee was found')
-  t.ok(world.last.inputs.usable >= 3)
+  t.ok((world.last.inputs.knee ?? 9) < 6, 'a knee was found')
+  world.policy = { ...world.policy, minWorkers: 6 }
+  world.run(2)
+  t.equal(world.last.inputs.usable, 6)
+  t.end()
+})
+
+t.test('pools that share the memory fit when every pod has its part of each', t => {
+  const lasting = 1_320 * MIB
+  const ledger = new Ledger({ ...books, most: lasting, lasting }, [
+    account('a', 1, 1),
+    account('b', 1, 1, 200),
+  ])
+  const view = (key: string, rate: number) =>
+    ({
+      key,
+      nowMs: 0,
+      policy,
+      description: {},
+      census: { ready: 1, loading: 0 },
+      memory: {},
+      memoryMost: ledger.most(key),
+      listed: 1,
+      needed: { lasting: load(rate), waitMs: 150 },
+    }) as unknown as View
+  const demand = podDemand([view('a', 60), view('b', 30)], ledger) ?? NaN
+  const bytes = (pods: number) =>
+    workersNeeded(load(60 / pods), 150, 0.02) * 100 +
+    workersNeeded(load(30 / pods), 150, 0.02) * 200
+  t.ok(bytes(demand) <= 900, `${bytes(demand)} MiB of 900 in each of ${demand} pods`)
+  t.ok(bytes(0.99 * demand) > 900, 'and no less')
+  near(t, podDemand([view('a', 600), view('b', 300)], ledger), 10 * demand, 'ten times the load')
+  t.equal(podDemand([view('a', 0), view('b', 0)], ledger), 0)
   t.end()
 })
