@@ -1,7 +1,8 @@
 import { downs } from './downs.ts'
+import { fleet } from './fleet.ts'
 import { webhook } from './webhook.ts'
 
-const benches: Record<string, (factor: number) => Promise<void>> = { downs, webhook }
+const benches: Record<string, (factor: number) => Promise<void>> = { downs, fleet, webhook }
 
 const [name = 'downs', factor = '1'] = process.argv.slice(2)
 const bench = benches[name]
