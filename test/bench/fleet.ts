@@ -12,6 +12,7 @@ const columns = [
   'pods are scaled by',
   ...LOADS.slice(1).map(load => `pods at ${load}`),
   'late at 6.7',
+  'late, pods of 2 workers',
   'most pods',
   'turns',
   ...Object.keys(gaps),
@@ -24,7 +25,12 @@ function rowOf(signal: Signal, seeds: readonly number[], trigger = example.trigg
     const texts = [Math.min(...numbers), Math.max(...numbers)].map(each => each.toFixed(digits))
     return [...new Set(texts)].join('–')
   }
-  const late = runs.map(run => 100 * (run[1]?.late ?? NaN))
+  const smaller = seeds.map(seed => steps(signal, seed, [0.7, 6.7], { trigger, maxWorkers: 2 }))
+  const late = (them: typeof runs) =>
+    `${range(
+      them.map(run => 100 * (run[1]?.late ?? NaN)),
+      1,
+    )} %`
   return [
     ...LOADS.slice(1).map((_, place) =>
       range(
@@ -32,7 +38,8 @@ function rowOf(signal: Signal, seeds: readonly number[], trigger = example.trigg
         1,
       ),
     ),
-    `${range(late, 1)} %`,
+    late(runs),
+    late(smaller),
     range(runs.map(run => Math.max(...run.map(({ most }) => most)))),
     range(runs.map(run => Math.max(...run.map(({ turns }) => turns)))),
     ...Object.values(gaps).map(gap =>

@@ -21,11 +21,14 @@ export interface Series {
 /** One number of all targets; undefined: none. */
 export type Rule = (series: readonly Series[]) => number | undefined
 
-/** `agents`: scrapes fail, from a share of the pods by their number. `prometheus`: it answers nobody, and scrapes nothing. */
+/**
+ * `agents`: scrapes fail, from a share of the pods by their number. `discovery`: it has found no pod, and remembers none.
+ * `prometheus`: it answers nobody, and scrapes nothing.
+ */
 export interface Outage {
   fromS: number
   toS: number
-  of: 'prometheus' | { agents: number }
+  of: 'prometheus' | 'discovery' | { agents: number }
 }
 
 interface Heard {
@@ -49,6 +52,11 @@ export class Prometheus {
   tick(nowS: number, pods: readonly Pod[]): void {
     const down = this.#down(nowS)
     if (down?.of === 'prometheus') return
+    if (down?.of === 'discovery') {
+      this.#heard.clear()
+      this.#value = undefined
+      return
+    }
     for (const id of this.#heard.keys()) {
       if (!pods.some(pod => pod.id === id)) this.#heard.delete(id)
     }

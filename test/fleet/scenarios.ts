@@ -9,7 +9,6 @@ import type { Signal } from './signals.ts'
 
 /** One model of half a second in pods of up to four workers, each of which takes ten seconds to load. */
 const pod = { maxWorkers: 4, serviceMs: 500, queueSize: 100, workerLoadMs: 10_000 }
-const worth = podsWorth(pod)
 /** Nobody calls a wait of up to this a long one: what workers are sized by. */
 const LONG_WAIT_MS = 1.5 * pod.serviceMs
 
@@ -47,7 +46,9 @@ function scaledObject(file: string): Pick<FleetOptions, 'scaling' | 'trigger'> {
   }
 }
 
-type Changes = Partial<Pick<FleetOptions, 'scaling' | 'trigger' | 'podStartS' | 'queueSize'>>
+type Changes = Partial<
+  Pick<FleetOptions, 'scaling' | 'trigger' | 'podStartS' | 'queueSize' | 'maxWorkers'>
+>
 
 /** Runs `loads`, in what one pod takes, for so many seconds each. */
 function fleet(
@@ -57,6 +58,7 @@ function fleet(
   stepS: number,
   more: Changes & { pods: number; outages?: readonly Outage[] },
 ): Run {
+  const worth = podsWorth({ ...pod, ...more })
   const options: FleetOptions = {
     ...pod,
     ...example,
@@ -100,8 +102,7 @@ export function steps(signal: Signal, seed: number, loads: readonly number[], mo
   })
 }
 
-const mostOf = (moments: readonly Moment[]) =>
-  Math.max(...moments.map(({ replicas }) => replicas))
+const mostOf = (moments: readonly Moment[]) => Math.max(...moments.map(({ replicas }) => replicas))
 
 function turnsIn(moments: readonly Moment[]): number {
   const signs = moments
@@ -124,6 +125,7 @@ export const gaps: Readonly<Record<string, Outage['of']>> = {
   'half of the agents cannot be scraped': { agents: 0.5 },
   'no agent can be scraped': { agents: 1 },
   'Prometheus is gone': 'prometheus',
+  'it finds no pod': 'discovery',
 }
 
 /** The fewest pods during twenty minutes of a gap, from seven under 6.7 pods' worth of load. */

@@ -8,21 +8,27 @@ import { join } from 'node:path'
 import { logTail, startGuarded } from '../guard.ts'
 import { freePorts } from '../ports.ts'
 import { awaitCluster, type Cluster } from './cluster.ts'
-import { controlPlane, writeCredentials } from './control-plane.ts'
+import { controlPlane, writeCredentials, type Tokens } from './control-plane.ts'
 
 export interface ApiServer extends Cluster {
+  /** For what belongs to it; goes with it. */
+  folder: string
+  tokens: Tokens
   stop(): Promise<void>
 }
 
-/** Builds it first where the cache has none, which takes minutes. Throws MissingTool, or Error with the end of the log. */
-export async function startApiServer(): Promise<ApiServer> {
+/** `more`: flags, given its folder. Builds it first where the cache has none, which takes minutes. Throws MissingTool, or Error with the end of the log. */
+export async function startApiServer(
+  more: (folder: string) => Promise<readonly string[]> = () => Promise.resolve([]),
+): Promise<ApiServer> {
   const folder = mkdtempSync(join(tmpdir(), 'stoker-apiserver-'))
   const tokens = writeCredentials(folder)
   const [port = 0] = await freePorts(1)
-  const guard = startGuarded(await controlPlane({ folder, host: '127.0.0.1', port }), { folder })
+  const place = { folder, host: '127.0.0.1', port, more: await more(folder) }
+  const guard = startGuarded(await controlPlane(place), { folder })
   try {
     const cluster = await awaitCluster(folder, `https://127.0.0.1:${port}`, tokens)
-    return { ...cluster, stop: () => guard.release() }
+    return { ...cluster, folder, tokens, stop: () => guard.release() }
   } catch (cause) {
     const tail = logTail(folder)
     await guard.release()

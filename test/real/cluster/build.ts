@@ -1,6 +1,6 @@
 /**
  * Stock Kubernetes programs, built from the Go modules that go.mod names and go.sum holds to their checksums, and kept in a cache
- * folder outside the source tree, under a name made of both files. `node build.ts` builds all of them: about 8 CPU minutes,
+ * folder outside the source tree, under a name made of both files. `node build.ts` builds those of most suites: about 8 CPU minutes,
  * 90 MB of downloads, 1.7 GiB of memory at the peak.
  */
 import { execFile } from 'node:child_process'
@@ -19,28 +19,42 @@ const packages = {
   'kube-apiserver': `${KUBERNETES}/cmd/kube-apiserver`,
   etcd: 'go.etcd.io/etcd/server/v3',
   kubelet: `${KUBERNETES}/cmd/kubelet`,
+  'kube-controller-manager': `${KUBERNETES}/cmd/kube-controller-manager`,
 } as const
-const programs = [...(Object.keys(packages) as (keyof typeof packages)[]), 'pause'] as const
+/** What most suites need; the others are built when a suite asks. */
+const usual = ['kube-apiserver', 'etcd', 'kubelet', 'pause'] as const
+const HERE = import.meta.dirname
 const GO_MINOR = 21
 const BUILD_TIMEOUT_MS = 20 * 60_000
 
-type Program = (typeof programs)[number]
+type Program = keyof typeof packages | 'pause'
 
 /** The path of a program, built now if it is not in the cache. Throws MissingTool, or Error with the compiler's last words. */
 export async function program(name: Program): Promise<string> {
-  const manifest = readFileSync(join(import.meta.dirname, 'go.mod'), 'utf8')
-  const sums = readFileSync(join(import.meta.dirname, 'go.sum'))
+  const manifest = readFileSync(join(HERE, 'go.mod'), 'utf8')
+  const sums = readFileSync(join(HERE, 'go.sum'))
   const version = /k8s\.io\/kubernetes (v[\d.]+)/.exec(manifest)?.[1] ?? ''
   const hash = createHash('sha256').update(manifest).update(sums).digest('hex').slice(0, 12)
+  return cached(`kubernetes-${version}-${hash}`, name, output =>
+    name === 'pause' ? buildPause(output) : buildGo(packages[name], version, output),
+  )
+}
+
+/** The path of a program in a folder of the cache, built now if it is not there. Throws MissingTool, or what `build` throws. */
+export async function cached(
+  folder: string,
+  name: string,
+  build: (output: string) => Promise<void>,
+): Promise<string> {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'stoker')
-  const path = join(cache, `kubernetes-${version}-${hash}`, name)
+  const path = join(cache, folder, name)
   if (existsSync(path)) return path
   await findGo()
   await mkdir(dirname(path), { recursive: true })
   // Under a name of its own until it is complete, so that a killed build leaves nothing that looks built.
   const unfinished = `${path}.${process.pid}`
   try {
-    await (name === 'pause' ? buildPause(unfinished) : buildGo(packages[name], version, unfinished))
+    await build(unfinished)
     await rename(unfinished, path)
   } finally {
     await rm(unfinished, { force: true })
@@ -55,12 +69,12 @@ async function buildGo(module: string, version: string, output: string) {
     ([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`,
   )
   const flags = ['-mod=readonly', '-trimpath', '-ldflags', ['-s', '-w', ...stamps].join(' ')]
-  await go('build', ...flags, '-o', output, module)
+  await go(HERE, 'build', ...flags, '-o', output, module)
 }
 
 /** It is not Go: it comes as source with the module. */
 async function buildPause(output: string) {
-  const { Dir: folder } = JSON.parse(await go('mod', 'download', '-json', KUBERNETES)) as {
+  const { Dir: folder } = JSON.parse(await go(HERE, 'mod', 'download', '-json', KUBERNETES)) as {
     Dir: string
   }
   const source = join(folder, 'build', 'pause', 'linux', 'pause.c')
@@ -72,9 +86,10 @@ async function buildPause(output: string) {
   }
 }
 
-async function go(...words: string[]): Promise<string> {
+/** Runs the Go command in a folder; what it prints. */
+export async function go(cwd: string, ...words: string[]): Promise<string> {
   const { stdout } = await run('go', words, {
-    cwd: import.meta.dirname,
+    cwd,
     // A go that is too old for go.mod takes the one it names from the module proxy.
     env: { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'auto' },
     timeout: BUILD_TIMEOUT_MS,
@@ -93,4 +108,4 @@ async function findGo() {
     )
 }
 
-if (import.meta.main) for (const name of programs) console.log(await program(name))
+if (import.meta.main) for (const name of usual) console.log(await program(name))

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { parse, stringify } from 'yaml'
 import { logTail, startGuarded } from '../guard.ts'
@@ -83,8 +84,8 @@ export interface Prometheus {
   value(expression: string): Promise<number | undefined>
   /** What discovery finds from now on. */
   discover(targets: readonly Target[]): void
-  /** Kills it and starts another, with an empty data folder, at the same address. */
-  restart(): Promise<void>
+  /** Kills it and starts another, with an empty data folder, at the same address, after a while. */
+  restart(downMs?: number): Promise<void>
   stop(): Promise<void>
 }
 
@@ -135,8 +136,9 @@ export async function startPrometheus(
     url,
     discover,
     value: expression => evaluate(url, expression),
-    async restart() {
+    async restart(downMs = 0) {
       await guard.release({ keepFolder: true })
+      await sleep(downMs)
       guard = await start()
     },
     stop: () => guard.release(),

@@ -1,0 +1,147 @@
+/**
+ * A real API server with the controllers of Deployments, ReplicaSets and HPAs, and KEDA's operator and metrics adapter, all on
+ * loopback. There is no scheduler and no node: pods stay as the test plays them.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startApiServer, type ApiServer } from '../cluster/apiserver.ts'
+import { program } from '../cluster/build.ts'
+import { logTail, startGuarded, type Guarded } from '../guard.ts'
+import { freePorts } from '../ports.ts'
+import { until } from '../until.ts'
+import { kubeConfig } from '../webhook.ts'
+import { definitions, kedaProgram } from './build.ts'
+import { createAuthority, filesIn, sign, type Files } from './certificates.ts'
+
+const SERVICE = 'keda-metrics-apiserver'
+const NAMESPACE = 'keda'
+const GROUP = 'v1beta1.external.metrics.k8s.io'
+const START_MS = 60_000
+
+export interface KedaCluster extends ApiServer {
+  /** Ends of what the programs have written. */
+  logs(): string
+}
+
+/** `syncS`: how often the HPA looks. Throws MissingTool, or Error with the ends of the logs. */
+export async function startKeda(syncS: number): Promise<KedaCluster> {
+  const server = await startApiServer(aggregation)
+  const running: { name: string; folder: string; guard: Guarded }[] = []
+  const stop = async () => {
+    await Promise.all(running.map(({ guard }) => guard.release()))
+    await server.stop()
+  }
+  const logs = () => running.map(({ name, folder }) => `${name}: ${logTail(folder)}`).join('\n')
+  try {
+    await server.addNamespace(NAMESPACE)
+    await server.admin.apply(...(await definitions()))
+    for (const [name, command] of Object.entries(await commandsOf(server, syncS))) {
+      const folder = join(server.folder, name)
+      mkdirSync(folder)
+      const env = { KEDA_CLUSTER_OBJECT_NAMESPACE: NAMESPACE, WATCH_NAMESPACE: '' }
+      running.push({
+        name,
+        folder,
+        guard: startGuarded(command, { folder, env: { ...process.env, ...env } }),
+      })
+    }
+    if (!(await until(() => isAvailable(server), START_MS, 250))) throw new Error('not available')
+    return { ...server, logs, stop }
+  } catch (cause) {
+    const text = logs()
+    await stop()
+    throw new Error(`KEDA did not start. The ends of the logs:\n${text}`, { cause })
+  }
+}
+
+/** Flags by which the API server passes on calls to KEDA's adapter, in the caller's name. */
+async function aggregation(folder: string): Promise<string[]> {
+  const authority = await createAuthority(join(folder, 'authority'))
+  const proxy = await sign(authority, join(folder, 'proxy'), 'front-proxy')
+  return [
+    // Nobody has a certificate of it; the adapter looks for one.
+    `--client-ca-file=${authority.cert}`,
+    `--requestheader-client-ca-file=${authority.cert}`,
+    '--requestheader-allowed-names=front-proxy',
+    '--requestheader-username-headers=X-Remote-User',
+    '--requestheader-group-headers=X-Remote-Group',
+    '--requestheader-extra-headers-prefix=X-Remote-Extra-',
+    `--proxy-client-cert-file=${proxy.cert}`,
+    `--proxy-client-key-file=${proxy.key}`,
+  ]
+}
+
+async function commandsOf(server: ApiServer, syncS: number) {
+  const authority = filesIn(join(server.folder, 'authority'))
+  const name = `${SERVICE}.${NAMESPACE}.svc`
+  const own = await sign(authority, join(server.folder, 'keda'), name, ['localhost', '127.0.0.1'])
+  const config = join(own.folder, 'kubeconfig')
+  writeFileSync(config, kubeConfig(server, server.tokens.admin), { mode: 0o600 })
+  const [health, grpc, adapter = 0, metrics] = await freePorts(4)
+  await server.admin.apply(...registration(own, adapter))
+  return {
+    controllers: [
+      await program('kube-controller-manager'),
+      `--kubeconfig=${config}`,
+      '--controllers=deployment-controller,replicaset-controller,horizontal-pod-autoscaler-controller',
+      `--horizontal-pod-autoscaler-sync-period=${syncS}s`,
+      '--leader-elect=false',
+      '--secure-port=0',
+    ],
+    operator: [
+      await kedaProgram('operator'),
+      `--kubeconfig=${config}`,
+      `--cert-dir=${own.folder}`,
+      `--health-probe-bind-address=127.0.0.1:${health}`,
+      `--metrics-service-bind-address=127.0.0.1:${grpc}`,
+      '--enable-prometheus-metrics=false',
+    ],
+    adapter: [
+      await kedaProgram('adapter'),
+      ...['', 'lister-', 'authentication-', 'authorization-'].map(
+        which => `--${which}kubeconfig=${config}`,
+      ),
+      `--cert-dir=${own.folder}`,
+      `--tls-cert-file=${own.cert}`,
+      `--tls-private-key-file=${own.key}`,
+      '--bind-address=127.0.0.1',
+      `--secure-port=${adapter}`,
+      `--metrics-service-address=127.0.0.1:${grpc}`,
+      // Of its own metrics; it listens on all addresses and cannot be told otherwise.
+      `--port=${metrics}`,
+    ],
+  }
+}
+
+/** The adapter as a service outside the cluster, which the API server calls by the name in its certificate. */
+function registration(own: Files, port: number) {
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: SERVICE, namespace: NAMESPACE },
+      spec: { type: 'ExternalName', externalName: 'localhost', ports: [{ port }] },
+    },
+    {
+      apiVersion: 'apiregistration.k8s.io/v1',
+      kind: 'APIService',
+      metadata: { name: GROUP },
+      spec: {
+        service: { name: SERVICE, namespace: NAMESPACE, port },
+        group: 'external.metrics.k8s.io',
+        version: 'v1beta1',
+        caBundle: readFileSync(own.ca).toString('base64'),
+        groupPriorityMinimum: 100,
+        versionPriority: 100,
+      },
+    },
+  ]
+}
+
+async function isAvailable({ admin }: ApiServer): Promise<boolean> {
+  const { body } = await admin.call('GET', `/apis/apiregistration.k8s.io/v1/apiservices/${GROUP}`)
+  const { conditions = [] } = (body['status'] ?? {}) as {
+    conditions?: { type: string; status: string }[]
+  }
+  return conditions.some(({ type, status }) => type === 'Available' && status === 'True')
+}
