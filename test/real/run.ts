@@ -1,7 +1,7 @@
 /**
  * `npm run test:real [suite…]`: the suites against real components, one after the other. Exit code 0 only when nothing failed;
- * the last line is `N passed, N failed`. A suite that crashes, or takes too long, counts as failed. Those that take minutes and
- * repeat on a node what others show on its API server run only by their names.
+ * the last line is `N passed, N failed`. A suite that crashes, or takes too long, counts as failed. Those that take minutes, or
+ * minutes of compiling, run only by their names.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -10,6 +10,7 @@ import type { Target } from '../prometheus/prometheus.ts'
 
 const LOOK_MS = 500
 const ADDRESS = '127.0.0.1'
+const START_ATTEMPTS = 3
 
 export interface Shape {
   model: { name: string; serviceMs: number; loadMs: number }
@@ -97,11 +98,7 @@ export class Players {
       managementUrl: new URL(managementUrl),
       metricsUrl: new URL(metricsUrl),
     }
-    const agent = await startAgent(urls, {
-      STOKER_MAX_WORKERS: String(maxWorkers),
-      // Emulated workers are no processes that could be measured.
-      STOKER_WORKER_MEMORY: '1Mi',
-    })
+    const agent = await startedAgent(urls, maxWorkers)
     const played: Played = {
       emulation,
       agent,
@@ -142,6 +139,21 @@ export class Players {
       await end(gone)
     }
     await this.#admin.call('DELETE', this.#path(name), { gracePeriodSeconds: 0 })
+  }
+}
+
+/** An agent that does not start in time is started again, as a kubelet would. */
+async function startedAgent(urls: Parameters<typeof startAgent>[0], maxWorkers: number) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startAgent(urls, {
+        STOKER_MAX_WORKERS: String(maxWorkers),
+        // Emulated workers are no processes that could be measured.
+        STOKER_WORKER_MEMORY: '1Mi',
+      })
+    } catch (error) {
+      if (attempt === START_ATTEMPTS) throw error
+    }
   }
 }
 
