@@ -38,7 +38,7 @@ export interface Sample {
 }
 
 /** One resize of /decisions. */
-export interface ToldResize {
+interface ToldResize {
   atMs: number
   reason: ResizeReason
   because: string
@@ -59,7 +59,7 @@ export interface Recorder {
 }
 
 /** Samples until stopped; what changes goes into the test's output. */
-export function record(t: Test, node: Node, serving: Serving): Recorder {
+export function record(t: Test, node: Node, serving: Serving, everyMs = EVERY_MS): Recorder {
   const samples: Sample[] = []
   const resizes = new Map<number, ToldResize>()
   const decisions = new Map<string, Told>()
@@ -91,7 +91,7 @@ export function record(t: Test, node: Node, serving: Serving): Recorder {
   }
   const running = (async () => {
     while (!stopped) {
-      const dueMs = Date.now() + EVERY_MS
+      const dueMs = Date.now() + everyMs
       await look()
       // An agent that was killed does not answer.
       if (Date.now() - askedMs >= ASK_AGENT_MS) await ask().catch(() => undefined)
@@ -125,15 +125,13 @@ export function record(t: Test, node: Node, serving: Serving): Recorder {
   }
 }
 
-function shown({ atMs: _, usage: __, worker: ___, base: ____, ...rest }: Sample): string {
-  const { request, limit, allocated, enforced, podEnforced, workers, restarts, condition } = rest
-  const state = [
-    condition,
-    rest.terminating ? 'terminating' : '',
-    restarts ? `${restarts} restarts` : '',
-  ]
-  const tail = state.filter(text => text !== '').join(', ')
-  return `asks ${request}/${limit}, allocated ${allocated}, enforced ${enforced} (pod ${podEnforced}), ${workers} workers${tail && `, ${tail}`}`
+/** All but what moves all the time. */
+function shown(sample: Sample): string {
+  const { request, limit, allocated, enforced, podEnforced, workers, restarts } = sample
+  const { condition, terminating } = sample
+  const amounts = `asks ${request}/${limit}, allocated ${allocated}, enforced ${enforced} (pod ${podEnforced})`
+  const states = [condition, terminating && 'terminating', restarts > 0 && `${restarts} restarts`]
+  return [amounts, `${workers} workers`, ...states.filter(state => state)].join(', ')
 }
 
 async function sampleOf(node: Node, name: string, pod: Body, before: number): Promise<Sample> {
@@ -195,11 +193,14 @@ function heldBy(pid: number): { isWorker: boolean; mib: number } {
 export function neverWithoutMemory(t: Test, samples: readonly Sample[]) {
   const running = samples.filter(({ enforced }) => !Number.isNaN(enforced))
   const without = running.filter(each => needOf(each) > each.enforced)
-  t.ok(running.length > 10, `${running.length} samples, one each ${EVERY_MS} ms`)
+  t.ok(running.length > 10, `seen at ${running.length} instants`)
   t.same(without.slice(0, 3), [], 'no worker was without its memory')
 }
 
-const needOf = ({ base, workers, worker }: Sample) => base + workers * worker
+/** What is held beside the workers, and for each of these what the dearest so far has held. */
+export function needOf({ base, workers, worker }: Sample): number {
+  return base + workers * worker
+}
 
 /** Asserts that every rise of the spec was decided, with a reason, and that no wish stood above what was granted for longer than `wishMs`. */
 export function neverWithoutReason(t: Test, { samples, resizes }: Recorder, wishMs: number) {

@@ -48,7 +48,11 @@ export function createKubelet(namespaces: Namespaces, admin: Client, options: Op
   }
   return {
     freeze: () => signal('SIGSTOP'),
-    thaw: () => signal('SIGCONT'),
+    thaw() {
+      // nsenter hangs with its child, and goes on by itself only.
+      if (running?.pid !== undefined) process.kill(running.pid, 'SIGCONT')
+      signal('SIGCONT')
+    },
     async start() {
       const words = [
         `--config=${configFile}`,
