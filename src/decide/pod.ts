@@ -23,6 +23,8 @@ export interface PodMemory {
   resize: ResizeMemory
   /** What TorchServe was seen to hold beside its workers; bytes. */
   base: MaxWindow
+  /** The same at the last look alone. */
+  lastBase: number | undefined
   /** The same by what the pod asks for, where its cgroup cannot be seen. */
   declaredBase: number | undefined
   /** Kills for want of memory so far, and the margin they taught. */
@@ -33,6 +35,7 @@ export interface PodMemory {
 export const newPod: PodMemory = {
   resize: noResize,
   base: emptyWindow,
+  lastBase: undefined,
   declaredBase: undefined,
   kills: undefined,
   margin: undefined,
@@ -58,7 +61,13 @@ export function takeInPod(
     if (pools.some(pool => pool.used === undefined)) return memory
     const used = pools.reduce((sum, pool) => sum + (pool.used ?? 0), 0)
     const base = Math.max(0, pod.memory.value.workingBytes - used)
-    return { ...memory, base: addToWindow(memory.base, nowMs, base, BASE_WINDOW_MS) }
+    // A worker that is just dying, or pages that go while they are counted, are there for one look only.
+    const lasting = Math.min(base, memory.lastBase ?? base)
+    return {
+      ...memory,
+      base: addToWindow(memory.base, nowMs, lasting, BASE_WINDOW_MS),
+      lastBase: base,
+    }
   }
   if (memory.declaredBase !== undefined || pod.state.state !== 'fresh') return memory
   const { actual, desired } = pod.state.value.container
