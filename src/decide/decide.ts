@@ -1,6 +1,6 @@
 import type { MemoryPolicy, PoolPolicy } from '../config.ts'
 import type { Decision, Observation, PoolKey, PoolSeen, ResizeDecision } from '../model.ts'
-import { costOf } from './cost.ts'
+import { costOf, isSure } from './cost.ts'
 import { learnGpus } from './gpu/learn.ts'
 import { gpuViewOf, type GpuView } from './gpu/room.ts'
 import { takeIn } from './intake.ts'
@@ -67,7 +67,9 @@ export function decide(
     return now
   })
   const views = decided.flatMap(one => one.view ?? [])
-  const resized = decidePod(pod, seen.pod, ledger, policies.memory, nowMs)
+  const isSeen = seen.torchserve.state === 'fresh' && uses.length === pools.length
+  const sure = isSeen && uses.every(use => use.isSure)
+  const resized = decidePod(pod, seen.pod, { ledger, sure }, policies.memory, nowMs)
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
@@ -107,6 +109,7 @@ function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
       cost,
       workers: Math.max(workers.length, ordered),
       kept: isScaled ? policy.minWorkers : workers.length,
+      isSure: workers.length === 0 || isSure(memory.cost, policy),
       used: held.includes(undefined)
         ? undefined
         : held.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0),

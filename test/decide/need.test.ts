@@ -35,6 +35,25 @@ t.test('a worker whose process is not seen yet is not taken for a part of TorchS
   t.end()
 })
 
+t.test('what is there is kept until it has been seen what workers need that serve', t => {
+  const { world, container } = setUp({ requestMib: 1_000 })
+  world.readable = false
+  container.baseMib = 20
+  world.run(20)
+  t.same(world.memoryStory, [], 'TorchServe is only starting')
+  t.equal(world.lastResize.inputs.base, null)
+  world.readable = true
+  container.baseMib = 300
+  world.run(20)
+  t.same(world.memoryStory, [], 'nobody has asked it anything')
+  t.equal(world.lastResize.reason, 'memory_unknown')
+  t.match(world.lastResize.because, /kept until every model has answered a request/)
+  world.rate = 5
+  world.run(20)
+  t.equal(container.desired.limitBytes, need(world.ready) * MIB)
+  t.end()
+})
+
 t.test('what is held for one look only, as by a worker that is dying, is not TorchServe’s', t => {
   const { world, container } = setUp({ requestMib: need(2) })
   world.rate = 5

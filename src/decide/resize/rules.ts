@@ -149,6 +149,10 @@ const lowering: Rule = view => {
     (desired.limitBytes ?? 0) - (to.limitBytes ?? 0),
   )
   if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
+  if (!view.sure) {
+    const text = `${inMib(spare)} more than is needed now; kept until every model has answered a request, since only then it shows what a worker needs.`
+    return hold(view, 'memory_unknown', text, { tooMuchSinceMs: undefined })
+  }
   const sinceMs = memory.tooMuchSinceMs ?? nowMs
   const leftMs = sinceMs + LOWER_AFTER_MS - nowMs
   if (leftMs > 0) {

@@ -16,6 +16,17 @@ t.setTimeout(900_000)
 const AGENT_MIB = 192
 const NODE_MIB = 1200
 const WORKER_MIB = 150
+/** Of a worker that is smaller than TorchServe's own process: the kernel kills the largest. */
+const SMALL_MIB = 50
+/** Processes that take so much each, until the kernel kills. */
+const HOGS = `
+import os, time
+for _ in range(60):
+    if os.fork() == 0:
+        held = bytearray(b'x' * (20 << 20))
+        time.sleep(60)
+os.wait()
+`
 const LOW_RPS = 3
 const HIGH_RPS = 25
 const LEARN_MS = 8_000
@@ -33,8 +44,8 @@ interface Scene {
 }
 
 /** A pod under a little load whose worker's cost has been learned; it is removed after the test. */
-async function play(t: Test, name: string): Promise<Scene> {
-  const serving = await startServing(node, name, { serviceMs: 100, allocMiB: WORKER_MIB })
+async function play(t: Test, name: string, allocMiB = WORKER_MIB): Promise<Scene> {
+  const serving = await startServing(node, name, { serviceMs: 100, allocMiB })
   const recorder = record(t, node, serving)
   const traffic = startTraffic({ url: serving.url, rps: LOW_RPS, seed: 1, timeoutMs: 20_000 })
   t.teardown(async () => {
@@ -143,16 +154,17 @@ await t.test('while the kubelet is down no worker comes; it is back, and they do
 await t.test(
   'TorchServe is killed for want of memory while more is under way: once, and the pod is set right',
   async t => {
-    const { recorder, traffic } = await play(t, 'killed')
+    const { recorder, traffic } = await play(t, 'killed', SMALL_MIB)
     const { request } = recorder.last()
     // It hangs between the wish and the kill, so that the wish meets a container that is down.
     node.kubelet.freeze()
     traffic.setRate(HIGH_RPS)
     t.ok(await recorder.sees(sample => sample.request > request, 30_000), 'more is asked for')
-    const { pids } = await node.memory(placeOf('killed'))
-    for (const pid of pids) if (isJava(pid)) writeFileSync(`/proc/${pid}/oom_score_adj`, '1000')
-    const hog = ['python3', '-c', 'x = bytearray(b"x" * (2 << 30))']
-    await node.exec(placeOf('killed'), ['/usr/bin/env', ...hog])
+    for (const pid of (await node.memory(placeOf('killed'))).pids)
+      if (isJava(pid)) writeFileSync(`/proc/${pid}/oom_score_adj`, '1000')
+    await node.exec(placeOf('killed'), ['/usr/bin/env', 'python3', '-c', HOGS])
+    const isGone = async () => !(await pidsOf('killed')).some(isJava)
+    t.ok(await until(isGone, 30_000, 50), 'TorchServe is killed')
     node.kubelet.thaw()
     t.ok(
       await recorder.sees(({ restarts, workers }) => restarts === 1 && workers > 0, 60_000),
@@ -171,8 +183,19 @@ await t.test(
   },
 )
 
+/** None while the container does not run. */
+async function pidsOf(name: string): Promise<readonly number[]> {
+  const memory = await node.memory(placeOf(name)).catch(() => undefined)
+  return memory?.pids ?? []
+}
+
 function isJava(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('org.pytorch.serve.ModelServer')
+  try {
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    return command.includes('org.pytorch.serve.ModelServer')
+  } catch {
+    return false // gone meanwhile
+  }
 }
 
 await t.test('a pod that is deleted during a resize is left as it is', async t => {
