@@ -22,7 +22,10 @@ t.test(`a worker that needs ${MORE_MIB} MiB more from its first request on`, asy
   t.teardown(() => server.stop())
   const agent = await startAgent(server)
   t.teardown(() => agent.stop())
-  t.ok(await until(async () => (await learned(agent, 'heavy')) > 0, 10_000, 100))
+  t.ok(
+    await until(async () => (await learned(agent, 'heavy')) > 0, 10_000, 100),
+    'something is learned at once',
+  )
   const ready = await learned(agent, 'heavy')
   t.ok(ready < MORE_MIB, `READY, it holds no more than others: ${ready.toFixed()} MiB`)
 
@@ -30,7 +33,10 @@ t.test(`a worker that needs ${MORE_MIB} MiB more from its first request on`, asy
     const url = new URL(`/predictions/${model}`, server.inferenceUrl)
     t.equal((await call(url, { method: 'POST', body: 'r1' })).status, 200)
   }
-  t.ok(await until(async () => (await learned(agent, 'heavy')) > MORE_MIB, 10_000, 100))
+  t.ok(
+    await until(async () => (await learned(agent, 'heavy')) > MORE_MIB, 10_000, 100),
+    'and more after a request',
+  )
   for (const model of ['light', 'heavy']) {
     const [worker] = await workersOf(server, model)
     const truth = proportionalMib(worker?.pid ?? 0)

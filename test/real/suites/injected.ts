@@ -69,12 +69,14 @@ function delays(recorder: Recorder, { executions, loads }: ModelLog): string[] {
   return recorder.resizes().flatMap(({ atMs, action }) => {
     if (action?.kind !== 'raise') return []
     const limit = (action.to.limitBytes ?? Infinity) / MIB
+    const after = (ms: number | undefined) => `${Math.round((ms ?? NaN) - atMs)} ms`
     const enforced = recorder.samples.find(each => each.atMs > atMs && each.enforced >= limit)
     const order = orders.find(each => each.atMs > atMs)
-    const started = loads.filter(({ beginMs }) => beginMs > (order?.atMs ?? Infinity))
+    const inCgroup = `raise to ${Math.round(limit)} MiB decided; in the cgroup after ${after(enforced?.atMs)}`
+    if (!order) return `${inCgroup}, and no worker was wanted any more`
+    const started = loads.filter(({ beginMs }) => beginMs > order.atMs)
     const pids = new Set(started.map(({ pid }) => pid))
     const answered = executions.find(({ pid, endMs }) => pids.has(pid) && endMs !== undefined)
-    const after = (ms: number | undefined) => `${Math.round((ms ?? NaN) - atMs)} ms`
-    return `raise to ${Math.round(limit)} MiB decided; in the cgroup after ${after(enforced?.atMs)}, workers ordered after ${after(order?.atMs)}, the first of them had answered after ${after(answered?.endMs)}`
+    return `${inCgroup}, workers ordered after ${after(order.atMs)}, the first of them had answered after ${after(answered?.endMs)}`
   })
 }

@@ -55,5 +55,5 @@ await t.test('a wish that is deferred is taken back, and granted after room has 
   await recorder.stop()
   neverWithoutMemory(t, recorder.samples)
   neverWithoutReason(t, recorder, WISH_MS)
-  t.equal(recorder.last().restarts, 0)
+  t.equal(recorder.last().restarts, 0, 'nothing restarted')
 })
