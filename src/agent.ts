@@ -5,6 +5,7 @@ import type {
   Action,
   Decision,
   Description,
+  Drained,
   Observation,
   Outcome,
   PoolKey,
@@ -32,6 +33,7 @@ export interface Ports {
     decisions: readonly Decision[]
     resize: ResizeDecision | undefined
     podDemand: number | undefined
+    drain?: Drained | undefined
     tookMs: number
   }): void
 }
@@ -49,6 +51,7 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
     decisions,
     resize,
     podDemand,
+    drain,
     memory: next,
   } = decide(ports.policies, memory, seen, ports.clock.now())
 
@@ -64,7 +67,7 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
       ports.actuate.start(action, { description, serviceMs: inputs.serviceMs })
   }
   if (resize?.action) ports.resize?.start(resize.action)
-  ports.record({ seen, decisions, resize, podDemand, tookMs: ports.clock.now() - startedMs })
+  ports.record({ seen, decisions, resize, podDemand, drain, tookMs: ports.clock.now() - startedMs })
   return next
 }
 

@@ -21,7 +21,7 @@ import { ConfigError, helpText, parseConfig, policyFor, type Config } from './co
 import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
 import { createReport, type Line } from './export/report.ts'
-import { createExport } from './export/server.ts'
+import { createExport, type Export } from './export/server.ts'
 import { optionFlags, readOptions } from './inject/options.ts'
 import { readWebhookFlags, webhookFlags } from './inject/webhook-flags.ts'
 import { dcgmFinder } from './observe/gpu/dcgm.ts'
@@ -106,7 +106,11 @@ function watchGpus(config: Config, { path }: Host): GpuWatch {
 function observing(
   { timeoutMs }: Config,
   { cgroup, processes }: Host,
-  on: { torchserve: TorchServe; kubernetes: Kubernetes | undefined; gpus: GpuWatch },
+  on: Pick<Export, 'drain'> & {
+    torchserve: TorchServe
+    kubernetes: Kubernetes | undefined
+    gpus: GpuWatch
+  },
 ): Ports['observe'] {
   const { gpus, kubernetes, torchserve } = on
   const observer = createTorchServeObserver({ torchserve, clock, timeoutMs, processes })
@@ -118,7 +122,7 @@ function observing(
     ])
     const gpusSeen = gpus.look(torchserveSeen.pools)
     const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
-    return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes }
+    return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes, drain: on.drain() }
   }
 }
 
@@ -163,7 +167,7 @@ async function agent(
   const ports: Ports = {
     clock,
     policies: { pool: policyOf, memory: config.memory },
-    observe: observing(config, host, { torchserve, kubernetes, gpus }),
+    observe: observing(config, host, { torchserve, kubernetes, gpus, drain: shown.drain }),
     actuate,
     resize,
     record(tick) {

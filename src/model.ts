@@ -108,8 +108,25 @@ export interface Observation {
   outcomes: readonly Outcome[]
   /** What became of the resize that was ordered, once it is known. */
   resized: ResizeOutcome | undefined
+  /** Absent: nobody wants the pod drained. */
+  drain?: DrainRequest | undefined
   /** Things to tell the user: one sentence with the remedy, by a stable code of errors.ts. */
   notes: readonly Note[]
+}
+
+/** Before the pod goes, somebody wants to know when no client waits for an answer any more. */
+export interface DrainRequest {
+  sinceMs: number
+  /** When the request is forgotten: the pod has stayed. */
+  untilMs: number
+}
+
+/** How far a drain is. */
+export interface Drained {
+  request: DrainRequest
+  done: boolean
+  /** What it waits for, or that there is nothing left. */
+  because: string
 }
 
 export interface Note {
@@ -150,6 +167,7 @@ export type Reason =
   | 'cooldown'
   | 'memory'
   | 'at_memory'
+  | 'draining'
 
 export type ActionKind = 'grow' | 'shrink' | 'rollback' | 'repair'
 

@@ -32,6 +32,7 @@ t.test('without variables everything has its default', async t => {
     keyFile: undefined,
     listenHost: '0.0.0.0',
     listenPort: 9790,
+    drainMs: 25_000,
     tickMs: 1000,
     timeoutMs: 2000,
     logLevel: 'info',

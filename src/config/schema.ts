@@ -59,6 +59,14 @@ const agentProperties = {
     default: 9790,
     description: 'Port of the same; 0 takes any free one.',
   },
+  drainMs: {
+    type: 'integer',
+    minimum: 5_000,
+    maximum: 3_600_000,
+    default: 25_000,
+    description:
+      'The longest that `POST /drain` waits for TorchServe to have answered all it was asked. It has to be shorter than the pod’s `terminationGracePeriodSeconds`.',
+  },
   tickMs: {
     type: 'integer',
     minimum: 200,

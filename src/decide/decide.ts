@@ -1,6 +1,15 @@
 import type { MemoryPolicy, PoolPolicy } from '../config.ts'
-import type { Decision, Observation, PoolKey, PoolSeen, ResizeDecision } from '../model.ts'
+import type {
+  Decision,
+  Drained,
+  DrainRequest,
+  Observation,
+  PoolKey,
+  PoolSeen,
+  ResizeDecision,
+} from '../model.ts'
 import { costOf, isSure } from './cost.ts'
+import { drain, whileDraining } from './drain.ts'
 import { learnGpus } from './gpu/learn.ts'
 import { gpuViewOf, type GpuView } from './gpu/room.ts'
 import { takeIn } from './intake.ts'
@@ -28,6 +37,8 @@ export interface Decided {
   resize: ResizeDecision | undefined
   /** The load in pods such as this one; undefined: not known. */
   podDemand: number | undefined
+  /** Undefined: nobody wants the pod drained. */
+  drain: Drained | undefined
   memory: Memory
 }
 
@@ -62,7 +73,8 @@ export function decide(
   const rivals = { policies, memoryOf: (key: PoolKey) => latest.get(key), gpu }
   const decided = pools.map(one => {
     const { key } = one.pool
-    const now = decidePool(policies, one, { ledger, gpu: gpuViewOf(key, seen, rivals) }, nowMs)
+    const beside = { ledger, gpu: gpuViewOf(key, seen, rivals), drain: seen.drain }
+    const now = decidePool(policies, one, beside, nowMs)
     latest.set(key, now.memory)
     return now
   })
@@ -74,6 +86,7 @@ export function decide(
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
     podDemand: views.length < pools.length ? undefined : podDemand(views, ledger),
+    drain: drain(seen, views, nowMs),
     memory: {
       pools: new Map(decided.map(one => [one.key, one.memory])),
       pod: resized.memory,
@@ -117,10 +130,17 @@ function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
   ]
 }
 
+/** What a pool is decided beside. */
+interface Beside {
+  gpu: GpuView | undefined
+  ledger: Ledger
+  drain: DrainRequest | undefined
+}
+
 function decidePool(
   policies: Policies,
   { pool, memory }: Taken,
-  { gpu, ledger }: { gpu: GpuView | undefined; ledger: Ledger },
+  { drain: asked, gpu, ledger }: Beside,
   nowMs: number,
 ): { key: string; decision: Decision[]; view?: View; memory: PoolMemory; urgent: string[] } {
   if (pool.description.state === 'absent') {
@@ -132,7 +152,7 @@ function decidePool(
     gpu,
   }
   const ruled = rule(view)
-  const ruling = confirmed(view, ruled, pool, ledger)
+  const ruling = whileDraining(view, confirmed(view, ruled, pool, ledger), asked)
   const isBlind = ruled.action !== undefined && !view.fresh
   return {
     key: pool.key,
@@ -149,7 +169,8 @@ function decidePool(
       },
     ],
     memory: ruling.memory,
-    urgent: isBlind || ruling.memory.change ? [view.description.id.model] : [],
+    // On GPUs TorchServe is asked only every 10 s, which is too seldom to see a queue empty.
+    urgent: isBlind || ruling.memory.change || asked ? [view.description.id.model] : [],
   }
 }
 
@@ -164,7 +185,7 @@ function viewOf(
   const policy = policies.pool(description.id.model)
   const census = takeCensus(description, memory.workers, nowMs)
   const needed = pool.counters.state === 'fresh' ? size(memory, description, policy) : undefined
-  const holdMs = Math.max(policy.holdMs, HOLD_LOADS * (memory.loadMs ?? 0))
+  const holdMs = Math.max(policy.holdMs, HOLD_LOADS * (memory.loading.aloneMs ?? 0))
   const window = needed ? addToWindow(memory.window, nowMs, needed.safely, holdMs) : memory.window
   return {
     key: pool.key,

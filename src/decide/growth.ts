@@ -11,7 +11,7 @@ export type Growth =
   /** The list is shorter than commanded, as it may be for a moment. */
   | { state: 'waiting' }
   | { state: 'loading'; ready: number; of: number }
-  | { state: 'loaded'; tookMs: number }
+  | { state: 'loaded'; tookMs: number; of: number }
   /** `keep`: the list up to here is sound, the worker behind it failed. */
   | { state: 'failed'; keep: number; why: string }
   /** All old workers started anew with the new one. */
@@ -52,5 +52,5 @@ export function watchGrowth(
   if (description.workers.length < change.action.to) return { state: 'waiting' }
   const ready = fresh.filter(worker => worker.ready).length
   if (ready < fresh.length) return { state: 'loading', ready, of: fresh.length }
-  return { state: 'loaded', tookMs: elapsed }
+  return { state: 'loaded', tookMs: elapsed, of: fresh.length }
 }

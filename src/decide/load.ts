@@ -40,7 +40,8 @@ export const onTrial: Rule = view => {
     )
   }
   if (verdict === 'helps') {
-    return learned(view, { trial: undefined, proven: Math.max(memory.proven, trial.to) })
+    const knee = trial.to > (memory.knee?.most ?? Infinity) ? undefined : memory.knee
+    return learned(view, { trial: undefined, knee, proven: Math.max(memory.proven, trial.to) })
   }
   const why = `${trial.to} workers served no more than ${trial.from}`
   const knee = learnLimit(memory.knee, trial.from, why, nowMs)

@@ -4,6 +4,7 @@ import { noGpuMemory, type GpuMemory } from './gpu/learn.ts'
 import { noDemand, type Baseline, type Demand } from './demand.ts'
 import type { Trial } from './knee.ts'
 import type { Limit } from './limits.ts'
+import { noLoading, type Loading } from './loading.ts'
 import { newPod, type PodMemory } from './pod.ts'
 import { emptyWindow, type MaxWindow } from './window.ts'
 
@@ -35,8 +36,7 @@ export interface PoolMemory {
   cost: Cost
   window: MaxWindow
   workers: ReadonlyMap<string, WorkerTrack>
-  /** How long a worker takes from the command to READY; milliseconds. */
-  loadMs: number | undefined
+  loading: Loading
   change: Change | undefined
   trial: Trial | undefined
   /** The most workers that were seen to work beside each other. */
@@ -82,7 +82,7 @@ export function newPool(nowMs: number): PoolMemory {
     cost: noCost,
     window: emptyWindow,
     workers: new Map(),
-    loadMs: undefined,
+    loading: noLoading,
     change: undefined,
     trial: undefined,
     proven: 1,

@@ -111,7 +111,10 @@ function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: n
   const ceiling = active(memory.resize.ceiling, nowMs)
   const feasible = Math.max(Math.min(cap, ceiling?.most ?? Infinity), granted ?? 0)
   const trouble = whyNotMore(memory, pod, policy, nowMs)
-  const lasting = trouble?.lasts ? (granted ?? 0) : feasible
+  // A refusal that may be tried again still stands: were it forgotten, pods would go, and their load would only meet it again.
+  const isBarred = trouble?.lasts || memory.resize.off !== undefined
+  const refusedAt = isBarred ? 0 : (memory.resize.ceiling?.most ?? Infinity)
+  const lasting = Math.max(Math.min(cap, refusedAt), granted ?? 0)
   if (memory.resize.suspect) {
     const because = 'the pod may have kept an older limit, which is being set right'
     return { base, margin, granted: 0, most: 0, lasting, because }

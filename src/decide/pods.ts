@@ -1,7 +1,6 @@
 /** The load in pods such as this one: what pods are scaled by when workers are not enough. */
 import type { Refusal } from '../model.ts'
 import type { Ledger } from './ledger.ts'
-import { active } from './limits.ts'
 import { refusalOf } from './refusals.ts'
 import type { View } from './view.ts'
 
@@ -14,9 +13,10 @@ const isMeasured = ({ description: { refusal } }: Pick<View, 'description'>) =>
 /** The most workers that the pool can come to have, however many it has now; those it has where it is not scaled. */
 export function usableOf(view: View): number {
   if (refusalOf(view)) return Math.max(1, view.listed)
-  const { census, gpu, memory, memoryMost, nowMs, policy } = view
-  const knee = active(memory.knee, nowMs)?.most ?? Infinity
-  const ceiling = active(memory.ceiling, nowMs)?.most ?? Infinity
+  const { census, gpu, memory, memoryMost, policy } = view
+  // Also when they may be tried again: were they forgotten, pods would go, and their load would only meet them again.
+  const knee = memory.knee?.most ?? Infinity
+  const ceiling = memory.ceiling?.most ?? Infinity
   const live = census.ready + census.loading
   // Where the GPU stays unknown no worker is added, and pods must be; where it is being measured nothing is known yet.
   const unknown =

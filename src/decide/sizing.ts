@@ -2,6 +2,7 @@ import type { PoolPolicy } from '../config.ts'
 import type { Description } from '../model.ts'
 import { arrivalRate, serviceTime, steadyRate } from './demand.ts'
 import { workersFilled, workersNeeded, type Load } from './erlang.ts'
+import { mayLoadTogether } from './loading.ts'
 import type { PoolMemory } from './memory.ts'
 
 /** The least time a backlog is given to drain. */
@@ -10,8 +11,6 @@ const DRAIN_MS = 5_000
 const POD_START_MS = 120_000
 /** On the way down the wait must be met with this much to spare. */
 const MARGIN = 0.8
-/** Loads that run together slow each other down; together they may take this part of the start-up timeout. */
-const LOADING_SHARE = 0.25
 
 export interface Needed {
   arrivals: number
@@ -50,7 +49,7 @@ export function size(
   const workers = (rate: number, share: number) => workersNeeded(at(rate), waitMs, share)
   // A queue seen once may be a coincidence of arrivals, and a backlog never asks for more than the arrivals do.
   const waiting = memory.waitingTicks >= 2 ? (description.pending ?? 0) : 0
-  const drainMs = Math.max(DRAIN_MS, (memory.loadMs ?? 0) / 2)
+  const drainMs = Math.max(DRAIN_MS, (memory.loading.aloneMs ?? 0) / 2)
   const backlog = Math.min((waiting * 1000) / drainMs, arrivals)
   const steadily = (steadyRate(memory.demand) ?? arrivals) + (waiting * 1000) / POD_START_MS
   return {
@@ -73,11 +72,8 @@ export function nextStep(
   memory: PoolMemory,
   description: Description,
 ): number {
-  const together =
-    memory.loadMs === undefined
-      ? 1
-      : Math.floor((LOADING_SHARE * description.startupTimeoutMs) / Math.max(memory.loadMs, 1))
+  const together = mayLoadTogether(memory.loading, description.startupTimeoutMs)
   const queueHalfFull = (description.pending ?? 0) > (description.queueFree ?? Infinity)
   const proven = queueHalfFull ? Infinity : 2 * Math.max(1, from, memory.proven)
-  return Math.min(target, proven, from + Math.max(1, together))
+  return Math.min(target, proven, from + together)
 }

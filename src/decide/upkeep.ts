@@ -1,6 +1,7 @@
 /** Rules about the workers themselves, whatever the load: changes under way, changes by others, the dead, the bounds. */
 import { watchGrowth } from './growth.ts'
 import { active, learnLimit } from './limits.ts'
+import { learnLoading } from './loading.ts'
 import { change, hold, learned, shrink, type Rule, type Ruling } from './ruling.ts'
 import { refusalOf, refusals } from './refusals.ts'
 import { nextStep } from './sizing.ts'
@@ -38,7 +39,7 @@ export const growing: Rule = view => {
   const { census, description, memory, nowMs } = view
   const { change: flying } = memory
   if (!flying) return undefined
-  const growth = watchGrowth(flying, description, census.tracks, memory.loadMs, nowMs)
+  const growth = watchGrowth(flying, description, census.tracks, memory.loading.aloneMs, nowMs)
   switch (growth.state) {
     case 'waiting':
       if (nowMs - flying.sinceMs < FAILING_MS)
@@ -61,14 +62,14 @@ export const growing: Rule = view => {
         ? standBy(view, growth.why)
         : rollBack(view, growth.keep, growth.why)
     case 'loaded': {
-      const loadMs =
-        memory.loadMs === undefined ? growth.tookMs : (memory.loadMs + growth.tookMs) / 2
       const { from, to } = flying.action
+      const ceiling = to > (memory.ceiling?.most ?? Infinity) ? undefined : memory.ceiling
+      const loading = learnLoading(memory.loading, growth.tookMs, growth.of)
       const trial =
         flying.action.kind === 'grow' && from > 0
           ? { from, to, readyMs: nowMs, before: flying.baseline }
           : undefined
-      return learned(view, { loadMs, trial, change: undefined })
+      return learned(view, { ceiling, loading, trial, change: undefined })
     }
   }
 }

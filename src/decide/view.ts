@@ -60,7 +60,7 @@ export function inputsOf(view: View): Inputs {
     maximum: policy.maxWorkers,
     knee: active(memory.knee, nowMs)?.most ?? null,
     ceiling: active(memory.ceiling, nowMs)?.most ?? null,
-    loadMs: memory.loadMs ?? null,
+    loadMs: memory.loading.aloneMs ?? null,
     gpu: view.gpu ? { ...view.gpu.inputs, fits: view.gpu.fits ?? null } : null,
     workerBytes: view.workerBytes ?? null,
     memoryMost: view.memoryMost === Infinity ? null : view.memoryMost,

@@ -1,4 +1,4 @@
-import type { Action, Decision, Inputs, Note, Outcome, PoolKey, Reason } from '../model.ts'
+import type { Action, Decision, Drained, Inputs, Note, Outcome, PoolKey, Reason } from '../model.ts'
 import { gpusOf, type GpusNow } from './gpus.ts'
 import { createLog, type Logged } from './log.ts'
 import { createMemoryHistory, type LoggedResize, type MemoryState } from './memory-history.ts'
@@ -56,6 +56,8 @@ export interface State {
   tickAtMs: number | null
   torchserve: { state: 'fresh' | 'stale' | 'absent'; url: string | null; why: string | null }
   notes: readonly Note[]
+  /** Null where nobody wants the pod drained. */
+  drain: Drained | null
   /** Null where no model runs on a GPU. */
   gpus: GpusNow | null
   pools: readonly PoolState[]
@@ -109,6 +111,7 @@ export function createHistory(): History {
       tickAtMs: tick?.seen.atMs ?? null,
       torchserve: torchserveOf(tick),
       notes: tick?.seen.notes ?? [],
+      drain: tick?.drain ?? null,
       gpus: gpusOf(tick),
       pools: pools.map(pool => stateOf(pool, after(points.get(pool.id) ?? [], sinceMs))),
       poolsLeftOut: Math.max(0, (tick?.decisions.length ?? 0) - pools.length),

@@ -2,6 +2,7 @@ import type { Config } from '../config.ts'
 import type { Outcome, PoolId, PoolKey, Reason, Sureness } from '../model.ts'
 import { gpuRows } from './gpu-metrics.ts'
 import { memoryRows, type ResizeTotals } from './memory-metrics.ts'
+import { signalRows } from './signal-metrics.ts'
 import type { PoolNow, Tick } from './tick.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -103,14 +104,6 @@ const agentRows: readonly MetricRow[] = [
       for (const { code } of tick?.seen.notes ?? []) counts.set(code, (counts.get(code) ?? 0) + 1)
       for (const [code, count] of counts) yield [{ code }, count]
     },
-  },
-  {
-    name: 'stoker_pod_demand',
-    type: 'gauge',
-    unit: 'pods',
-    labels: [],
-    help: 'The load in pods such as this one, never clipped: the workers it needs by those that this pod could come to have, whatever it has now. The sum over all pods is how many are wanted.',
-    samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
   },
   {
     name: 'process_resident_memory_bytes',
@@ -293,6 +286,7 @@ const totalRows: readonly MetricRow[] = [
 /** Every metric whose value is read at the scrape; the tick histogram is observed instead. */
 export const metricTable: readonly MetricRow[] = [
   ...agentRows,
+  ...signalRows,
   ...gpuRows,
   ...memoryRows,
   ...poolRows,

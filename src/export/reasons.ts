@@ -92,6 +92,10 @@ export const reasons: Readonly<Record<Reason, { label: string; meaning: string }
     label: 'No more memory',
     meaning: 'More workers are needed, but the pod may not have the memory for them.',
   },
+  draining: {
+    label: 'Draining',
+    meaning: 'The pod is about to go and serves what it has; no worker is taken meanwhile.',
+  },
   cooldown: {
     label: 'Cooling down',
     meaning: 'The last change was a moment ago or failed; the next one waits.',

@@ -2,49 +2,60 @@ import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
+import type { DrainRequest } from '../model.ts'
 import { StokerError } from '../errors.ts'
 import { loadAssets } from './assets.ts'
 import type { Asset } from './assets.ts'
+import { createDrain } from './drain.ts'
 import { createHistory } from './history.ts'
 import type { State } from './history.ts'
 import { DECISIONS_MAX } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { oneOf, readQuery, wholeNumber } from './query.ts'
+import { createScaling } from './scaling.ts'
 import type { Tick } from './tick.ts'
 
 export interface Export {
   /** Takes in one tick; called by the loop, never throws for a tick that fits the types. */
   record(tick: Tick): void
+  /** Whether somebody wants the pod drained, at this moment. */
+  drain: () => DrainRequest | undefined
   /** Starts to serve and resolves with the URL. Throws StokerError LISTEN_FAILED. */
   listen(): Promise<string>
   close(): Promise<void>
 }
 
 export interface ExportOptions {
-  config: Pick<Config, 'mode' | 'tickMs' | 'listenHost' | 'listenPort'>
+  config: Pick<Config, 'mode' | 'tickMs' | 'drainMs' | 'listenHost' | 'listenPort'>
   clock: Clock
   version: string
   logger?: { error(fields: object, message: string): void }
 }
 
-/** What the agent shows: /metrics, /decisions, /healthz, /state and the page at /. */
+/** What the agent shows: /metrics, /scaling, /decisions, /healthz, /state and the page at /; and /drain. */
 export function createExport({ config, clock, version, logger }: ExportOptions): Export {
   const metrics = createMetrics({ mode: config.mode, version })
   const history = createHistory()
   const startedAtMs = clock.now()
   let recordedAtMs = startedAtMs
+  const late = () => {
+    const ageMs = clock.now() - recordedAtMs
+    const limitMs = Math.max(10_000, 5 * config.tickMs)
+    if (ageMs < limitMs) return undefined
+    return `The loop has not run for ${Math.round(ageMs / 1000)} s; the limit is ${limitMs / 1000} s.`
+  }
 
   const app = createServer(logger)
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.contentType).send(await metrics.render()),
   )
   app.get('/healthz', async (_request, reply) => {
-    const ageMs = clock.now() - recordedAtMs
-    const limitMs = Math.max(10_000, 5 * config.tickMs)
-    if (ageMs < limitMs) return { status: 'ok' }
-    const reason = `The loop has not run for ${Math.round(ageMs / 1000)} s; the limit is ${limitMs / 1000} s.`
+    const reason = late()
+    if (reason === undefined) return { status: 'ok' }
     return reply.code(503).send({ status: 'failed', reason })
   })
+  const scaling = createScaling(app, late)
+  const drain = createDrain(app, { longestMs: config.drainMs, clock })
   app.get('/decisions', request => {
     const query = readQuery(request.query, ['pool', 'limit'])
     const pool = oneOf('pool', query.pool, history.keys())
@@ -67,7 +78,10 @@ export function createExport({ config, clock, version, logger }: ExportOptions):
       recordedAtMs = clock.now()
       metrics.record(tick)
       history.record(tick)
+      scaling.record(tick)
+      drain.record(tick)
     },
+    drain: drain.request,
     async listen() {
       const assets = await loadAssets()
       for (const asset of assets) serveAsset(app, asset)
@@ -109,7 +123,7 @@ function createServer(logger: ExportOptions['logger']) {
     })
   })
   app.setNotFoundHandler(async (request, reply) => {
-    const message = `There is no ${request.method} ${request.url.slice(0, 200)}; try GET /, /metrics, /decisions, /healthz or /state.`
+    const message = `There is no ${request.method} ${request.url.slice(0, 200)}; try GET /, /metrics, /scaling, /decisions, /healthz or /state.`
     return reply.code(404).send({ error: { code: 'NOT_FOUND', message } })
   })
   app.setErrorHandler(async (error: FastifyError, request, reply) => {

@@ -1,4 +1,4 @@
-import type { Decision, Observation, PoolId, ResizeDecision } from '../model.ts'
+import type { Decision, Drained, Observation, PoolId, ResizeDecision } from '../model.ts'
 
 /** What one pass of the loop saw and decided, and how long it took. */
 export interface Tick {
@@ -7,6 +7,8 @@ export interface Tick {
   resize: ResizeDecision | undefined
   /** The load in pods such as this one; undefined: not known. */
   podDemand: number | undefined
+  /** Absent: nobody wants the pod drained. */
+  drain?: Drained | undefined
   tookMs: number
 }
 
@@ -23,6 +25,12 @@ export interface PoolNow {
   workers: { ready: number; loading: number; dead: number } | null
   /** Where the pool is heading: the need of the hold window, from the minimum to what is usable. */
   wanted: number | null
+}
+
+/** Whether the pod is going: it is being drained, or was deleted, which an old look tells as well. */
+export function isDraining({ drain, seen }: Tick): boolean {
+  const { state } = seen.pod
+  return drain !== undefined || (state.state !== 'absent' && state.value.terminating)
 }
 
 export function identify(pool: PoolId): string {

@@ -47,6 +47,10 @@ const podAnnotations = {
     says: 'Takes the service account’s token away from TorchServe, and from containers that have not got it when the pod is created (`automountServiceAccountToken: false`). The agent keeps its own.',
     ...choice,
   },
+  drain: {
+    says: 'Adds a preStop hook to TorchServe’s container, with which a pod that is deleted goes only when all it was asked is answered: TorchServe itself drops what waits and what is being served. The hook needs `python3` in the container and takes at least 5 s; at most it takes the pod’s `terminationGracePeriodSeconds` less 5. docs/pods.md has more.',
+    ...choice,
+  },
   sidecar: {
     says: '`native`: a restartable init container, which starts before and ends after TorchServe and lets Jobs finish (Kubernetes 1.29); TorchServe waits until its image is there. `classic`: one more container.',
     allowed: 'native or classic',
@@ -71,7 +75,7 @@ type PodAnnotation = keyof typeof podAnnotations
 
 /** Set by the injection itself, or of no use without a file in the agent’s container. */
 const notAnnotations = new Set(
-  'caFile keyFile container podName podNamespace podUid tokenFile clusterCaFile'.split(' '),
+  'caFile drainMs keyFile container podName podNamespace podUid tokenFile clusterCaFile'.split(' '),
 )
 const nameOf = (key: string) => key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
 

@@ -11,11 +11,12 @@ type Path = readonly Step[]
 
 /**
  * How to take one change back. A member is removed, or gets back what it `was`; an element that was added (no `index`) is
- * removed, one that was taken out is put back at its `index`.
+ * removed, one that was taken out is put back at its `index`. What was `set` to a list or mapping goes while it is still that.
  */
 export interface Undo {
   at: Path
   was?: Json
+  set?: Json
   index?: number
 }
 
@@ -76,7 +77,7 @@ export function createDraft(original: unknown): Draft {
       const found = placed(at)
       const was = valueAt(found)
       operations.push({ op: was === undefined ? 'add' : 'replace', path: found.pointer, value })
-      undo.unshift(was === undefined ? { at } : { at, was })
+      undo.unshift(undoOf(at, value, was))
       if (!Array.isArray(found.parent)) found.parent[found.key] = copyOf(value)
     },
     ensure(at, empty) {
@@ -115,6 +116,12 @@ export function createDraft(original: unknown): Draft {
   return draft
 }
 
+const undoOf = (at: Path, set: Json, was: Json | undefined): Undo => ({
+  at,
+  ...(was !== undefined && { was }),
+  ...(isFilled(set) && { set }),
+})
+
 function child(value: Json | undefined, step: Step, pointer: string): Place | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   if (typeof step === 'string') {
@@ -136,14 +143,16 @@ const escaped = (name: string) => name.replaceAll('~', '~0').replaceAll('/', '~1
 
 /** Takes changes back, the first of the list first. What others have put into a list or mapping since stays, and keeps it. */
 export function takeBack(draft: Draft, undo: readonly Undo[]): void {
-  for (const { at, was, index } of undo) {
+  for (const { at, was, index, set } of undo) {
     const last = at.at(-1)
     if (typeof last === 'object' && index !== undefined && was !== undefined) {
       putBack(draft, at, was, index)
       continue
     }
     const current = draft.get(at)
-    if (current === undefined || (typeof last === 'string' && isFilled(current))) continue
+    if (current === undefined) continue
+    const isOthers = isFilled(current) && JSON.stringify(current) !== JSON.stringify(set)
+    if (typeof last === 'string' && isOthers) continue
     if (was === undefined) draft.remove(at)
     else draft.set(at, was)
   }

@@ -9,6 +9,7 @@ import {
   tokenVolume,
 } from './agent-container.ts'
 import { LABEL, ownAnnotations, PREFIX, readWishes, RECORD, type Values } from './annotations.ts'
+import { drainHook } from './drain.ts'
 import { createDraft, takeBack, type Draft, type Operation } from './draft.ts'
 import { conflictIn, obstacleIn, planFor, type Plan } from './plan.ts'
 import type { Container, Pod } from './pod.ts'
@@ -72,6 +73,7 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
   if (plan.hasToken) draft.append(['spec', 'volumes'], tokenVolume)
   makeRoomForMemory(draft, plan)
   shareWithAgent(draft, plan, pod)
+  drainBeforeStop(draft, plan)
   if (plan.wishes.is('agent-only-token')) takeToken(draft, plan.target)
   const agent = agentContainer({
     image: options.image,
@@ -80,7 +82,10 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
     port: plan.port,
     container: plan.target.name,
     hasToken: plan.hasToken,
-    env: plan.wishes.env,
+    env: {
+      ...plan.wishes.env,
+      ...(plan.drainS !== undefined && { STOKER_DRAIN_MS: String(plan.drainS * 1000) }),
+    },
     resources: agentResources(
       pod,
       plan.wishes.of('agent-cpu') ?? '',
@@ -129,6 +134,13 @@ function shareWithAgent(draft: Draft, { target, shareProcesses, keys }: Plan, po
     ['metadata', 'annotations', SAFE_TO_EVICT],
     evictable ? `${evictable},${KEYS_VOLUME}` : KEYS_VOLUME,
   )
+}
+
+function drainBeforeStop(draft: Draft, { target, drainS, port }: Plan): void {
+  if (drainS === undefined) return
+  const lifecycle = ['spec', 'containers', { name: target.name }, 'lifecycle']
+  draft.ensure(lifecycle, {})
+  draft.set([...lifecycle, 'preStop'], drainHook(port, drainS))
 }
 
 /** The API server mounts the token before the webhook sees the pod; a template has none yet. */

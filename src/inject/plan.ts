@@ -8,6 +8,7 @@ import {
   type KeysVolume,
 } from './agent-container.ts'
 import { LABEL, PREFIX, type Wishes } from './annotations.ts'
+import { drainFor } from './drain.ts'
 import type { Container, Pod } from './pod.ts'
 import type { Reason } from './reasons.ts'
 
@@ -54,6 +55,8 @@ export interface Plan {
   user: number | undefined
   /** The volume for the key file. */
   keys: KeysVolume | undefined
+  /** The longest that a drain may take, in seconds; undefined: there is none. */
+  drainS: number | undefined
   advice: readonly Reason[]
 }
 
@@ -64,7 +67,8 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
     policy => policy.resourceName === 'memory' && policy.restartPolicy !== 'NotRequired',
   )
   const maxMemory = wishes.env['STOKER_MAX_MEMORY']
-  const advice = [...sharing.advice]
+  const drain = drainFor(pod, target, wishes)
+  const advice = [...sharing.advice, ...drain.advice]
   if (maxMemory !== undefined && restarts) {
     const message = `A change of memory restarts ${target.name}, by its resizePolicy`
     advice.push({ code: 'memory_restart', message })
@@ -74,6 +78,7 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
     target,
     wishes,
     native: wishes.of('sidecar') === 'native',
+    drainS: drain.drainS,
     port: listenPort,
     torchservePorts: [urls.managementUrl, urls.metricsUrl, urls.inferenceUrl].map(url =>
       Number(url.port),

@@ -58,6 +58,10 @@ const container = {
       },
     },
     securityContext: user,
+    lifecycle: {
+      type: ['object', 'null'],
+      properties: { preStop: { type: ['object', 'null'] } },
+    },
   },
 } as const
 
@@ -81,6 +85,7 @@ const pod = {
         hostPID: flag,
         shareProcessNamespace: flag,
         restartPolicy: text,
+        terminationGracePeriodSeconds: { type: ['integer', 'null'] },
         nodeSelector: texts,
         os: { type: ['object', 'null'], properties: { name: text } },
         resources,

@@ -72,6 +72,10 @@ export const reasonTable = {
     kind: 'advice',
     says: 'TorchServe’s working directory is set and is no volume, so its key file cannot be shared.',
   },
+  no_drain: {
+    kind: 'advice',
+    says: 'A drain was asked for and not added: TorchServe has a preStop hook of its own, the grace period is too short, the sidecar is classic, or the agent does not listen on loopback.',
+  },
   memory_restart: {
     kind: 'advice',
     says: 'TorchServe’s resizePolicy restarts it when its memory changes; that was left as it is.',

@@ -35,6 +35,7 @@ const isRecord = new Ajv().compile<Record>({
         properties: {
           at: { type: 'array', minItems: 1, items: step },
           was: {},
+          set: {},
           index: { type: 'integer', minimum: 0 },
         },
       },

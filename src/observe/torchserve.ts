@@ -69,7 +69,11 @@ class Observer implements TorchServeObserver {
       this.#ping(),
     ])
     const nowMs = this.#clock.now()
-    const faults = [page, ...look.faults, sick].filter(each => each instanceof StokerError)
+    // A TorchServe that is away is away at each of its ports: that is said once, of management.
+    const others = [page, sick]
+      .filter(each => each instanceof StokerError)
+      .filter(({ code }) => !look.faults.some(fault => fault.code === code))
+    const faults = [...look.faults, ...others]
     this.#count(page, look)
     const pools = look.models.flatMap(model => this.#poolsOf(model, page, nowMs))
     return { atMs: nowMs, torchserve: this.#reach(look, nowMs), pools, notes: notesOf(faults) }

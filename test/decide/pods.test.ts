@@ -90,6 +90,46 @@ t.test('a refused resize takes usable workers away, and the load goes to pods', 
   t.end()
 })
 
+t.test('a limit stands for pods until it is passed, not until it may be tried again', t => {
+  for (const answer of ['deferred', 'quota', 'rbac'] as const) {
+    const { world, container } = inPod(20)
+    container.answer = answer
+    world.run(60)
+    world.rate = 0.1
+    container.answer = 'granted'
+    world.run(3 * 3600)
+    t.equal(world.last.inputs.usable, 1, `${answer}: nobody has asked again`)
+    world.rate = 20
+    world.run(120)
+    t.equal(world.last.inputs.usable, 8, `${answer}: asked for, and granted`)
+  }
+  const world = new World()
+  world.serviceMs = busy => 100 * Math.max(1, busy / 2)
+  world.rate = 30
+  world.run(90)
+  const knee = world.last.inputs.usable
+  world.rate = 0.1
+  world.serviceMs = () => 100
+  world.run(3 * 3600)
+  t.equal(world.last.inputs.usable, knee, 'the knee')
+  world.rate = 60
+  world.run(120)
+  t.equal(world.last.inputs.usable, 8, 'more workers did more')
+  const failing = new World()
+  failing.loadsFail = true
+  failing.rate = 20
+  failing.run(60)
+  t.equal(failing.last.inputs.usable, 1)
+  failing.loadsFail = false
+  failing.rate = 0.1
+  failing.run(3 * 3600)
+  t.equal(failing.last.inputs.usable, 1, 'loads that failed')
+  failing.rate = 20
+  failing.run(120)
+  t.equal(failing.last.inputs.usable, 8)
+  t.end()
+})
+
 t.test('an API server that cannot be asked for a moment moves no pods', t => {
   const { world, container } = inPod(5)
   world.run(40)

@@ -6,6 +6,8 @@ import type {
   Counters,
   Decision,
   Description,
+  Drained,
+  DrainRequest,
   Outcome,
   PodSeen,
   Reading,
@@ -86,6 +88,9 @@ export class World {
   workerMib = 100
   resizes: ResizeDecision[] = []
   podDemand: number | undefined
+  /** What somebody wants, and how far it is. */
+  drainRequest: DrainRequest | undefined
+  drain: Drained | undefined
   /** Changes of memory, as `second:request/limit reason`, in MiB. */
   readonly memoryStory: string[] = []
   readable = true
@@ -177,7 +182,7 @@ export class World {
   #decide(): void {
     const outcomes = this.#outcomes.splice(0)
     this.container?.sync(this.nowMs, this.workersBytes)
-    const { decisions, memory, podDemand, resize } = decide(
+    const { decisions, drain, memory, podDemand, resize } = decide(
       { pool: () => this.policy, memory: this.memoryPolicy },
       this.memory,
       {
@@ -190,12 +195,14 @@ export class World {
         ...noGpu,
         outcomes,
         resized: this.container?.outcome(),
+        drain: this.drainRequest,
         notes: [],
       },
       this.nowMs,
     )
     this.memory = memory
     this.podDemand = podDemand
+    this.drain = drain
     this.decisions.push(...decisions)
     this.#resize(resize)
     for (const { action, reason } of decisions) {

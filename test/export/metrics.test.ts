@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { createMetrics, metricsMarkdown } from '../../src/export/metrics.ts'
+import type { Tick } from '../../src/export/tick.ts'
+import type { PodState } from '../../src/model/pod.ts'
 import { actionOf, tickOf, type TickSketch } from './ticks.ts'
 
 async function scrape(...ticks: readonly TickSketch[]) {
@@ -98,6 +100,36 @@ t.test('a source that was there and is missing or old takes its series with it',
     '1',
     'a pool that cannot be read keeps its counters',
   )
+})
+
+t.test('the limit that a pool has met is shown, and when its load was read', async t => {
+  const of = (limit: string) => `stoker_saturated{model="resnet",version="1.0",limit="${limit}"}`
+  const met = await scrape({ atMs: 9_000, pools: [{ reason: 'at_knee' }] })
+  t.equal(met.value(of('at_knee')), '1')
+  t.equal(met.value(of('at_memory')), '0')
+  t.equal(met.value('stoker_last_sample_timestamp_seconds'), '9')
+  const free = await scrape({ atMs: 9_000, pools: [{ counters: 'stale' }] })
+  t.equal(free.value(of('at_knee')), '0')
+  t.equal(free.value('stoker_last_sample_timestamp_seconds'), '4', 'not when it was looked for')
+  const never = await scrape({ atMs: 9_000, pools: [{ counters: 'absent' }] })
+  t.notOk(never.has('stoker_last_sample_timestamp_seconds'))
+})
+
+t.test('a pod that is being deleted drains, however old the look at it is', async t => {
+  const of = async (state: Tick['seen']['pod']['state']) => {
+    const metrics = createMetrics({ mode: 'act', version: '1.2.3' })
+    const { seen, ...tick } = tickOf({ atMs: 60_000 })
+    metrics.record({ ...tick, seen: { ...seen, pod: { ...seen.pod, state } } })
+    return /^stoker_draining .*$/m.exec(await metrics.render())?.[0]
+  }
+  const value = { terminating: true } as PodState
+  t.equal(await of({ state: 'absent', why: 'not in a pod' }), 'stoker_draining 0')
+  t.equal(
+    await of({ state: 'fresh', atMs: 1, value: { ...value, terminating: false } }),
+    'stoker_draining 0',
+  )
+  t.equal(await of({ state: 'fresh', atMs: 1, value }), 'stoker_draining 1')
+  t.equal(await of({ state: 'stale', atMs: 1, value, why: 'old' }), 'stoker_draining 1')
 })
 
 t.test('a pool that vanishes leaves nothing behind, its neighbour stays', async t => {

@@ -8,7 +8,13 @@ import { StokerError } from '../../src/errors.ts'
 import { createExport } from '../../src/export/server.ts'
 import { tickOf, type TickSketch } from './ticks.ts'
 
-const base = { mode: 'act', tickMs: 1_000, listenHost: '127.0.0.1', listenPort: 0 } as const
+const base = {
+  mode: 'act',
+  tickMs: 1_000,
+  drainMs: 25_000,
+  listenHost: '127.0.0.1',
+  listenPort: 0,
+} as const
 
 async function serve(t: Test, config: Partial<Parameters<typeof createExport>[0]['config']> = {}) {
   const time = { ms: 1_000_000 }

@@ -3,6 +3,7 @@ import type {
   Action,
   Decision,
   Description,
+  Drained,
   Inputs,
   Note,
   Observation,
@@ -44,6 +45,7 @@ export interface TickSketch {
   memory?: MemorySketch
   resized?: ResizeOutcome
   podDemand?: number
+  drain?: Drained
 }
 
 interface MemorySketch extends Partial<Pick<ResizeDecision, 'reason' | 'because' | 'action'>> {
@@ -88,11 +90,12 @@ const none = { state: 'absent', why: 'no model runs on a GPU' } as const
 
 export function tickOf({ atMs, pools = [], outcomes = [], notes = [], ...more }: TickSketch): Tick {
   const { torchserve = 'fresh', tookMs = 12, gpus = none, host = none } = more
-  const { memory, resized, podDemand } = more
+  const { memory, resized, podDemand, drain } = more
   return {
     tookMs,
     resize: memory && memoryDecisionOf(memory, atMs),
     podDemand,
+    drain,
     decisions: pools.filter(pool => !pool.undecided).map(pool => decisionOf(pool, atMs)),
     seen: {
       atMs,

@@ -86,6 +86,12 @@ const container = (name: string) =>
         capabilities: maybe(fc.constant({ drop: ['ALL'] })),
       }),
     ),
+    lifecycle: orNull(
+      fc.record({
+        postStart: maybe(fc.constant({ exec: { command: ['true'] } })),
+        preStop: orNull(fc.constant({ exec: { command: ['sleep', '1'] } })),
+      }),
+    ),
     unknown: maybe(fc.jsonValue()),
   })
 
@@ -96,6 +102,7 @@ const annotations = fc.record(
     'stoker.dev/share-processes': yes,
     'stoker.dev/share-key-file': yes,
     'stoker.dev/agent-only-token': yes,
+    'stoker.dev/drain': yes,
     'stoker.dev/max-memory': fc.constantFrom('', '8Gi', 'lots'),
     'stoker.dev/sidecar': fc.constantFrom('native', 'classic'),
     'stoker.dev/user-id': fc.constantFrom('1000', '0'),

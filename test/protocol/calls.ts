@@ -74,14 +74,17 @@ export async function counter(target: Target, name: string, model: string) {
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
 }
 
-/** Looks again until the condition gives something, and gives that. Throws after `ms` of the server's time. */
+/**
+ * Looks again until the condition gives something, and gives that. Throws after `ms` of the server's time, times the target's
+ * patience.
+ */
 export async function waitFor<T>(
   target: Target,
   what: string,
   ms: number,
   condition: () => Promise<T | false | undefined>,
 ): Promise<T> {
-  const deadline = target.clock.now() + ms
+  const deadline = target.clock.now() + ms * target.patience
   for (;;) {
     const value = await condition()
     if (value !== false && value !== undefined) return value

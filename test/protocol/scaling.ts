@@ -32,6 +32,9 @@ const accepted = (from: number, query: string, after: Row['after']): Row => {
   return { from, query, status: 202, body: PROCESSING, after }
 }
 
+/** So many that some still wait when a slow machine has sent all of them. */
+const JOBS = 10
+
 const TABLE: readonly Row[] = [
   accepted(1, '?min_worker=3', [3, 3, 3]),
   accepted(3, '?max_worker=2', [1, 2, 2]),
@@ -62,9 +65,9 @@ const putTable: Case = {
   name: 'the table of replies and results',
   run: async (t, target) => {
     for (const { from, query, status, body, after } of TABLE) {
-      await scale(target, `plain?min_worker=${from}&max_worker=${from}`)
-      const reply = await scale(target, `plain${query}`)
-      const { minWorkers, maxWorkers, workers } = await describe(target, 'plain')
+      await scale(target, `table?min_worker=${from}&max_worker=${from}`)
+      const reply = await scale(target, `table${query}`)
+      const { minWorkers, maxWorkers, workers } = await describe(target, 'table')
       const what = `from ${from}, PUT ${query || 'without parameters'}`
       t.equal(reply.status, status, what)
       t.strictSame(JSON.parse(reply.text), body, `${what}: body`)
@@ -75,7 +78,6 @@ const putTable: Case = {
       )
       t.strictSame([minWorkers, maxWorkers, workers.length], after, `${what}: min, max, listed`)
     }
-    await settle(target, 'plain', 1)
   },
 }
 
@@ -150,21 +152,23 @@ const zeroWithWork: Case = {
   name: 'to zero with jobs waiting: they freeze, and are answered after the wake-up call',
   run: async (t, target) => {
     await settle(target, 'plain', 1)
-    const waiting = ['a', 'b', 'c', 'd'].map(id => predict(target, 'plain', `frozen-${id}`))
-    await waitFor(target, 'jobs in the queue', 2000, async () => {
-      return (await describe(target, 'plain')).jobQueueStatus.pendingRequests >= 2
+    const before = (await counter(target, 'ts_inference_requests_total', 'plain')) ?? 0
+    const ids = Array.from({ length: JOBS }, (_, i) => `frozen-${i}`)
+    const waiting = ids.map(id => predict(target, 'plain', id))
+    await waitFor(target, 'all to arrive', 2000, async () => {
+      return (await counter(target, 'ts_inference_requests_total', 'plain')) === before + JOBS
     })
     await scale(target, 'plain?min_worker=0&max_worker=0')
     t.equal((await predict(target, 'plain', 'late')).status, 503, 'new ones are refused')
     const queued = (await describe(target, 'plain')).jobQueueStatus.pendingRequests
-    t.ok(queued >= 1 && queued <= 4, `${queued} wait: those, and perhaps the one that was cut`)
+    t.ok(queued >= 1 && queued <= JOBS, `${queued} wait: those, and perhaps the one that was cut`)
     t.equal(await within(target, 1000, Promise.all(waiting)), 'none', 'they are not answered')
     const later = (await describe(target, 'plain')).jobQueueStatus.pendingRequests
     t.equal(later, queued, 'they freeze')
     await scale(target, 'plain?min_worker=1&max_worker=1')
     const replies = await Promise.all(waiting)
     const statuses = replies.map(({ status }) => status)
-    t.ok(statuses.filter(status => status === 200).length >= 3, `answered ${statuses.join()}`)
+    t.ok(statuses.filter(status => status === 200).length >= JOBS - 1, `answered ${statuses.join()}`)
   },
 }
 
@@ -232,6 +236,8 @@ const stoppedWorker: Case = {
 export const scaling: Scene = {
   name: 'scaling',
   models: [
+    // Of workers that go while they start, as in the table, TorchServe may forget one that lives on and serves.
+    { name: 'table' },
     { name: 'plain', serviceMs: 200 },
     { name: 'orphans', serviceMs: 400 },
   ],

@@ -29,6 +29,8 @@ export interface Target {
   keyFile: string
   /** The server's time: every duration in the cases is in it. */
   clock: Clock
+  /** Limits on what a case waits for are longer by this factor: a real server on a busy machine is slow, and that is no fault. */
+  patience: number
   /** From now on a load fails while at least this many workers of the model live; undefined: no load fails. */
   failLoads(model: string, from: number | undefined, mode?: FailMode): void
   signal(pid: number, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void

@@ -36,7 +36,7 @@ t.teardown(async () => {
 export async function agent(port = 0, mode: 'act' | 'advise' = 'act', startMs = START_MS) {
   const time = { ms: startMs }
   const clock = { now: () => time.ms, sleep: async () => {} }
-  const config = { mode, tickMs: 1_000, listenHost: '127.0.0.1', listenPort: port }
+  const config = { mode, tickMs: 1_000, drainMs: 25_000, listenHost: '127.0.0.1', listenPort: port }
   const shown = createExport({ config, clock, version: '1.2.3' })
   const url = await shown.listen()
   const tick = (sketch: Omit<TickSketch, 'atMs'>) => {

@@ -31,6 +31,7 @@ testProtocol(async ({ models, metricsMode = 'prometheus', tokens }: Scene): Prom
     metricsUrl: new URL(emulation.metricsUrl),
     keyFile,
     clock,
+    patience: 1,
     failLoads: (model, from, mode = 'plain') => {
       if (from === undefined) failing.delete(model)
       else failing.set(model, { from, failure: failures[mode] })

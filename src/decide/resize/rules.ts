@@ -40,9 +40,12 @@ const underWay: Rule = view => {
   const progress = progressOf(ordered, view)
   if (progress.state === 'waiting') return hold(view, 'confirming', `${text}: ${progress.why}.`)
   if (progress.state === 'refused') return takeBack(view, ordered, progress.why)
+  const { ceiling } = memory
+  const isAbove = ceiling && (to.requestBytes ?? to.limitBytes ?? 0) > ceiling.most
   return learned(view, {
     ordered: undefined,
     expected: to,
+    ...(isAbove ? { ceiling: undefined } : {}),
     ...(kind === 'heal' ? { suspect: false } : {}),
   })
 }

@@ -30,7 +30,12 @@ export function settleResize(memory: ResizeMemory, outcome: ResizeOutcome): Resi
   const { action, atMs } = outcome
   switch (outcome.kind) {
     case 'accepted':
-      return { ...memory, pause: undefined, ordered: ordered && { ...ordered, answeredMs: atMs } }
+      return {
+        ...memory,
+        pause: undefined,
+        off: undefined,
+        ordered: ordered && { ...ordered, answeredMs: atMs },
+      }
     case 'advised':
       return { ...memory, ordered: undefined }
     case 'unfit': {

@@ -40,9 +40,12 @@ const isLate = ({ nowMs, tickAtMs, agent }) =>
 const sentence = text => (/[.!?]$|^$/.test(text) ? text : `${text}.`)
 
 /** @param {State} state @param {boolean} restarted */
-export function drawBanners({ agent, torchserve, notes, pools }, restarted) {
+export function drawBanners({ agent, torchserve, notes, pools, drain }, restarted) {
   /** @type {[kind: string, text: string][]} */
-  const banners = notes.map(({ code, message }) => [code, message])
+  const banners = notes
+    // Without a pool the page says it in its middle.
+    .filter(({ message }) => pools.length > 0 || message !== torchserve.why)
+    .map(({ code, message }) => [code, message])
   if (agent.mode === 'advise') {
     banners.unshift([
       'ADVISING ONLY',
@@ -53,6 +56,13 @@ export function drawBanners({ agent, torchserve, notes, pools }, restarted) {
     banners.push([
       'TORCHSERVE SILENT',
       `${sentence(torchserve.why)} Nothing is changed until it answers.`,
+    ])
+  }
+  if (drain) {
+    const left = drain.done ? 'nothing is left, and it can go' : drain.because
+    banners.push([
+      'DRAINING',
+      `The pod is about to go: no worker is taken, and its load is left to others; ${sentence(left)}`,
     ])
   }
   if (restarted) {

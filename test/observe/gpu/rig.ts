@@ -83,7 +83,13 @@ export async function watching(
   settings: Partial<GpuPolicy> = {},
 ) {
   const watch = createGpuWatch({ policy: { ...auto, ...settings }, clock, finders, host })
-  const config = { mode: 'act', tickMs: 1_000, listenHost: '127.0.0.1', listenPort: 0 } as const
+  const config = {
+    mode: 'act',
+    tickMs: 1_000,
+    drainMs: 25_000,
+    listenHost: '127.0.0.1',
+    listenPort: 0,
+  } as const
   const shown = createExport({ config, clock, version: '1.2.3' })
   const url = await shown.listen()
   t.teardown(async () => {

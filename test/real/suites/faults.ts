@@ -131,10 +131,9 @@ t.test('a TorchServe that freezes, restarts, or is absent at first', async t => 
   t.ok((await workersOf(server, 'm')).length >= before.length, 'nobody was taken for the silence')
 
   await server.restart()
-  t.ok(
-    await until(async () => (await readyOf(server, 'm')) >= 3, 60_000),
-    'after a restart the workers come back',
-  )
+  const isBack = await until(async () => (await readyOf(server, 'm')) >= 3, 90_000)
+  const said = (await agent.decisions('m')).slice(-20).map(({ because }) => because)
+  t.ok(isBack, 'after a restart the workers come back', { said })
   t.ok((await agent.decisions('m')).every(each => (each.inputs.arrivalsPerSecond ?? 0) >= 0))
   await traffic.stop()
 })

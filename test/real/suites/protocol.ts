@@ -7,7 +7,7 @@ import type { ModelLog, ModelSpec } from '../models.ts'
 import { startTorchServe } from '../torchserve.ts'
 
 // tap's own limit of 30 s is too short for the starts of this many servers.
-t.setTimeout(180_000)
+t.setTimeout(480_000)
 
 testProtocol(
   async ({ models, metricsMode = 'prometheus', tokens = false }: Scene): Promise<Target> => {
@@ -19,6 +19,7 @@ testProtocol(
       metricsUrl: server.metricsUrl,
       keyFile: server.keyFile,
       clock: wallClock,
+      patience: 5,
       failLoads: (model, from, mode = 'plain') =>
         server.behave(model, { failFrom: from ?? null, failMode: mode }),
       signal: (pid, signal) => void process.kill(pid, signal),

@@ -1,0 +1,73 @@
+/** What pods are scaled by, and how far it can be trusted. */
+import type { Reason } from '../model.ts'
+import type { MetricRow, Shown } from './metric-table.ts'
+import type { Tick } from './tick.ts'
+
+/** Reasons for which a pool has not got the workers that it needs, and will not get them in this pod for now. */
+const limits = [
+  'at_maximum',
+  'at_knee',
+  'at_ceiling',
+  'at_memory',
+  'gpu_full',
+  'gpu_unknown',
+  'cpu_full',
+] as const satisfies readonly Reason[]
+
+/** When TorchServe's counters were read last, of whichever pool; null where they never were. */
+function lastSampleMs({ tick }: Shown): number | null {
+  const times = (tick?.seen.pools ?? []).flatMap(({ counters }) =>
+    counters.state === 'absent' ? [] : counters.atMs,
+  )
+  return times.length > 0 ? Math.max(...times) : null
+}
+
+/** A pod that is being deleted will not come back: an old look at it is as good. */
+function isDeleted({ seen }: Tick): boolean {
+  const { state } = seen.pod
+  return state.state !== 'absent' && state.value.terminating
+}
+
+export const signalRows: readonly MetricRow[] = [
+  {
+    name: 'stoker_pod_demand',
+    type: 'gauge',
+    unit: 'pods',
+    labels: [],
+    help: 'The load in pods such as this one, never clipped: the workers it needs by those that this pod could come to have, whatever it has now. The sum over all pods is how many are wanted.',
+    samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
+  },
+  {
+    name: 'stoker_draining',
+    type: 'gauge',
+    unit: '0 or 1',
+    labels: [],
+    help: 'Whether the pod is going, as far as the agent can tell: its load is then left to the others, and is no part of the sum.',
+    samples: ({ tick }) => [[{}, tick ? Number(isDeleted(tick)) : null]],
+  },
+  {
+    name: 'stoker_saturated',
+    type: 'gauge',
+    unit: '0 or 1',
+    labels: ['model', 'version', 'limit'],
+    help: `1 for the limit that keeps a pool from workers it needs now, a reason of stoker_decisions_total: ${limits.join(', ')}.`,
+    *samples({ pools }) {
+      for (const { decision } of pools) {
+        const { model, version } = decision.pool
+        for (const limit of limits)
+          yield [{ model, version, limit }, Number(decision.reason === limit)]
+      }
+    },
+  },
+  {
+    name: 'stoker_last_sample_timestamp_seconds',
+    type: 'gauge',
+    unit: 'seconds since 1970',
+    labels: [],
+    help: "When TorchServe's counters were last read, which the load is worked out from.",
+    samples(shown) {
+      const atMs = lastSampleMs(shown)
+      return [[{}, atMs === null ? null : atMs / 1000]]
+    },
+  },
+]

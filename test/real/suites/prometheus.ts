@@ -1,0 +1,177 @@
+/**
+ * Debian's Prometheus over ten real agents, each beside an emulated TorchServe under load, all scraped by two jobs: through
+ * a frozen agent, a killed one, a pod that is deleted, a gap and a restart, the ScaledObject's query is right within two scrapes.
+ */
+import t, { type Test } from 'tap'
+import { wallClock } from '../../../src/clock.ts'
+import { startKubernetes } from '../../../src/simulate/kubernetes.ts'
+import { startTorchServe } from '../../../src/simulate/torchserve.ts'
+import { startAgent, type Agent } from '../agent.ts'
+import { startPrometheus, type Target } from '../prometheus/prometheus.ts'
+import { queryOf } from '../prometheus/queries.ts'
+import { until } from '../until.ts'
+
+t.setTimeout(150_000)
+
+const PODS = 10
+/** Fixed, so that a pod is worth the same on a machine that is busy. */
+const WORKERS = 2
+const SCRAPE_MS = 2_000
+/** Two scrapes, and the evaluation after them. */
+const SOON_MS = 3 * SCRAPE_MS
+/** Prometheus takes what discovery finds every 5 s, and lets a target that has gone be for two scrapes more. */
+const GONE_MS = 5_000 + 2 * SCRAPE_MS + SOON_MS
+/** The agent looks at its pod every 10 s. */
+const SEEN_MS = 10_000 + SOON_MS
+/** Loads move a little between the scrape and the look. */
+const NEAR = 0.15
+
+const query = queryOf('pods/prometheus.yaml', 'demand')
+
+interface Pod extends Target {
+  agent: Agent
+  demand(): Promise<number | undefined>
+}
+
+/** From a small part of a pod’s worth of load to a whole one, at an even pace. */
+async function startPod(index: number, env: Record<string, string> = {}): Promise<Pod> {
+  const emulation = await startTorchServe({
+    models: [{ name: 'm', serviceMs: 200, workers: WORKERS }],
+  })
+  const ask = () =>
+    fetch(`${emulation.inferenceUrl}/predictions/m`, { method: 'POST', body: '{}' })
+      .then(reply => reply.text())
+      .catch(() => undefined)
+  const users = setInterval(() => void ask(), 1000 / (0.75 + 0.25 * index))
+  t.teardown(async () => {
+    clearInterval(users)
+    await emulation.close()
+  })
+  const agent = await startAgent(
+    {
+      managementUrl: new URL(emulation.managementUrl),
+      metricsUrl: new URL(emulation.metricsUrl),
+      inferenceUrl: new URL(emulation.inferenceUrl),
+    },
+    { STOKER_MIN_WORKERS: `${WORKERS}`, STOKER_MAX_WORKERS: `${WORKERS}`, ...env },
+  )
+  t.teardown(() => agent.kill())
+  return {
+    agent,
+    address: new URL(agent.url).host,
+    namespace: 'models',
+    pod: `torchserve-5d9c7b-${index}`,
+    controller: 'torchserve-5d9c7b',
+    async demand() {
+      const told = /^stoker_pod_demand (\S+)$/m.exec(await agent.get('/metrics'))?.[1]
+      return told === undefined ? undefined : Number(told)
+    },
+  }
+}
+
+/** What the last one’s agent knows of its pod, on an emulated API server. */
+const kubernetes = await startKubernetes({ clock: wallClock })
+t.teardown(() => kubernetes.close())
+const { cluster } = kubernetes
+const LEAVING = 'leaving'
+
+function inPod(): Record<string, string> {
+  const size = { requests: { memory: '1Gi' }, limits: { memory: '1Gi' } }
+  const containers = [{ name: 'torchserve', ...size }]
+  const { uid } = cluster.create({ name: LEAVING, containers }).metadata
+  const { host, port, namespace, tokenFile, caFile } = kubernetes.configFor(LEAVING)
+  return {
+    KUBERNETES_SERVICE_HOST: host,
+    KUBERNETES_SERVICE_PORT: String(port),
+    STOKER_POD_NAME: LEAVING,
+    STOKER_POD_NAMESPACE: namespace,
+    STOKER_POD_UID: uid,
+    STOKER_CONTAINER: 'torchserve',
+    STOKER_TOKEN_FILE: tokenFile,
+    STOKER_CLUSTER_CA_FILE: caFile,
+  }
+}
+
+// Each agent has a listener of its own that ends it with this process.
+process.setMaxListeners(2 * PODS)
+const pods: Pod[] = []
+for (let index = 0; index < PODS; index++)
+  pods.push(await startPod(index, index === PODS - 1 ? inPod() : {}))
+const prometheus = await startPrometheus(pods, SCRAPE_MS)
+t.teardown(() => prometheus.stop())
+const known = async () =>
+  (await Promise.all(pods.map(pod => pod.demand()))).every(each => each !== undefined)
+if (!(await until(known, 30_000, 500))) throw new Error('The agents do not know their load')
+
+async function demandOf(asked: readonly Pod[]): Promise<number> {
+  const told = await Promise.all(asked.map(pod => pod.demand()))
+  return told.reduce<number>((sum, demand) => sum + (demand ?? NaN), 0)
+}
+
+/** Waits for it, and tells both. */
+async function comesToBe(t: Test, wanted: () => Promise<number>, ms = SOON_MS) {
+  let value: number | undefined
+  let expected = NaN
+  const isNear = async () => {
+    ;[value, expected] = await Promise.all([prometheus.value(query), wanted()])
+    return value !== undefined && Math.abs(value - expected) <= NEAR
+  }
+  const held = await until(isNear, ms, 200)
+  t.ok(held, `${value?.toFixed(2)} pods, of ${expected.toFixed(2)}`)
+}
+
+t.test('every pod once', async t => {
+  await comesToBe(t, () => demandOf(pods), 30_000)
+  t.equal(await prometheus.value('count(up{endpoint="stoker-metrics"})'), 2 * PODS, 'scraped twice')
+  t.equal(await prometheus.value('sum(workload:stoker_pods:count)'), PODS)
+})
+
+t.test('a frozen agent’s pod counts as full until it answers again', async t => {
+  const [frozen, ...others] = pods
+  process.kill(frozen?.agent.pid ?? 0, 'SIGSTOP')
+  await comesToBe(t, async () => (await demandOf(others)) + 1)
+  process.kill(frozen?.agent.pid ?? 0, 'SIGCONT')
+  await comesToBe(t, () => demandOf(pods))
+})
+
+t.test(
+  'a killed agent’s pod counts as full while it is there, and not at all when it is gone',
+  async t => {
+    const killed = pods.splice(1, 1)
+    await killed[0]?.agent.kill()
+    await comesToBe(t, async () => (await demandOf(pods)) + 1)
+    prometheus.discover(pods)
+    await comesToBe(t, () => demandOf(pods), GONE_MS)
+  },
+)
+
+t.test(
+  'a pod that is being deleted is out as soon as its agent knows, and stays out when it falls silent',
+  async t => {
+    const [leaving] = pods.splice(-1)
+    cluster.delete(LEAVING, { graceMs: 20_000 })
+    await comesToBe(t, () => demandOf(pods), SEEN_MS)
+    t.match(await leaving?.agent.get('/metrics'), /^stoker_pod_demand /m, 'it still tells its load')
+    await leaving?.agent.kill()
+    t.ok(await until(async () => (await prometheus.value('count(up == 0)')) === 2, SOON_MS))
+    await comesToBe(t, () => demandOf(pods))
+    prometheus.discover(pods)
+  },
+)
+
+t.test('where no agent answers the size stays', async t => {
+  for (const { agent } of pods) process.kill(agent.pid, 'SIGSTOP')
+  await comesToBe(t, () => Promise.resolve(pods.length))
+  for (const { agent } of pods) process.kill(agent.pid, 'SIGCONT')
+  await comesToBe(t, () => demandOf(pods))
+})
+
+t.test('a Prometheus that starts anew says nothing before it has seen every pod', async t => {
+  const before = await demandOf(pods)
+  await prometheus.restart()
+  let value: number | undefined
+  const hasSpoken = async () => (value = await prometheus.value(query)) !== undefined
+  t.notOk(await hasSpoken())
+  t.ok(await until(hasSpoken, 30_000, 50))
+  t.ok(Math.abs((value ?? 0) - before) <= NEAR, `its first number is ${value} of ${before}`)
+})
