@@ -13,13 +13,13 @@ export interface Cost {
   seen: MaxWindow
   /** What TorchServe said of each worker, and when it last said something else. */
   hints: ReadonlyMap<string, { bytes: number; changedMs: number | undefined }>
-  /** Requests were answered meanwhile: what is seen is not only what a worker holds before its first one. */
+  /** Requests were answered: what is seen is not only what a worker holds before its first one. */
   served: boolean
 }
 
 export const noCost: Cost = { seen: emptyWindow, hints: new Map(), served: false }
 
-/** Takes in one look at a pool's workers; `answered`: requests were answered since the last. */
+/** Takes in one look at a pool's workers; `answered`: requests have been answered. */
 export function learnCost(
   cost: Cost,
   { workers }: Description,
@@ -55,4 +55,12 @@ export function costOf(
   const most = largest(seen)
   if (most === undefined) return workerMemory
   return served ? most : Math.max(most, workerMemory ?? 0)
+}
+
+/** Whether it is known what a worker needs that serves, and not only what one holds that loads, or waits for its first request. */
+export function isSure(
+  { served }: Cost,
+  { workerMemory }: Pick<PoolPolicy, 'workerMemory'>,
+): boolean {
+  return served || workerMemory !== undefined
 }

@@ -8,7 +8,7 @@ import type {
   PoolSeen,
   ResizeDecision,
 } from '../model.ts'
-import { costOf } from './cost.ts'
+import { costOf, isSure } from './cost.ts'
 import { drain, whileDraining } from './drain.ts'
 import { learnGpus } from './gpu/learn.ts'
 import { gpuViewOf, type GpuView } from './gpu/room.ts'
@@ -79,7 +79,9 @@ export function decide(
     return now
   })
   const views = decided.flatMap(one => one.view ?? [])
-  const resized = decidePod(pod, seen.pod, ledger, policies.memory, nowMs)
+  const isSeen = seen.torchserve.state === 'fresh' && uses.length === pools.length
+  const sure = isSeen && uses.every(use => use.isSure)
+  const resized = decidePod(pod, seen.pod, { ledger, sure }, policies.memory, nowMs)
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
@@ -120,6 +122,7 @@ function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
       cost,
       workers: Math.max(workers.length, ordered),
       kept: isScaled ? policy.minWorkers : workers.length,
+      isSure: workers.length === 0 || isSure(memory.cost, policy),
       used: held.includes(undefined)
         ? undefined
         : held.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0),

@@ -23,7 +23,8 @@ export function takeIn(
   const description = pool.description.value
   const { atMs } = pool.description
   const counted = count(memory, { ...description, atMs }, pool.counters)
-  const answered = servedUs(counted) > servedUs(memory)
+  // It may have been before this agent came.
+  const answered = (counted.demand.samples.at(-1)?.serviceUs ?? 0) > 0
   return { ...counted, cost: learnCost(memory.cost, description, answered, nowMs) }
 }
 
@@ -55,10 +56,6 @@ function count(
 function servedBefore(known: number | undefined, { requests }: Sample): number {
   if (known === undefined) return requests
   return requests < known ? 0 : known
-}
-
-function servedUs({ demand }: PoolMemory): number {
-  return demand.samples.at(-1)?.serviceUs ?? Infinity
 }
 
 /** What became of the action in flight. */

@@ -23,6 +23,8 @@ export interface PodMemory {
   resize: ResizeMemory
   /** What TorchServe was seen to hold beside its workers; bytes. */
   base: MaxWindow
+  /** The same at the last look alone. */
+  lastBase: number | undefined
   /** The same by what the pod asks for, where its cgroup cannot be seen. */
   declaredBase: number | undefined
   /** Kills for want of memory so far, and the margin they taught. */
@@ -33,6 +35,7 @@ export interface PodMemory {
 export const newPod: PodMemory = {
   resize: noResize,
   base: emptyWindow,
+  lastBase: undefined,
   declaredBase: undefined,
   kills: undefined,
   margin: undefined,
@@ -42,12 +45,14 @@ export const newPod: PodMemory = {
 export interface PoolUse extends Account {
   /** Bytes that its workers hold now: what one needs for those not seen yet; undefined while that is not known either. */
   used: number | undefined
+  /** What one needs that serves is known. */
+  isSure: boolean
 }
 
 /** Takes in what was seen of the pod since the last tick. */
 export function takeInPod(
   before: PodMemory,
-  { pod, resized }: Pick<Observation, 'pod' | 'resized'>,
+  { pod, resized, torchserve }: Pick<Observation, 'pod' | 'resized' | 'torchserve'>,
   pools: readonly PoolUse[],
   nowMs: number,
 ): PodMemory {
@@ -55,10 +60,17 @@ export function takeInPod(
   const resize = find(settled, pod, nowMs)
   const memory = learnMargin({ ...before, resize }, pod, nowMs)
   if (pod.memory.state === 'fresh') {
-    if (pools.some(pool => pool.used === undefined)) return memory
+    // A TorchServe that is only starting holds little, and one whose workers are not seen all of them.
+    if (torchserve.state !== 'fresh' || pools.some(pool => pool.used === undefined)) return memory
     const used = pools.reduce((sum, pool) => sum + (pool.used ?? 0), 0)
     const base = Math.max(0, pod.memory.value.workingBytes - used)
-    return { ...memory, base: addToWindow(memory.base, nowMs, base, BASE_WINDOW_MS) }
+    // A worker that is just dying, or pages that go while they are counted, are there for one look only.
+    const lasting = Math.min(base, memory.lastBase ?? base)
+    return {
+      ...memory,
+      base: addToWindow(memory.base, nowMs, lasting, BASE_WINDOW_MS),
+      lastBase: base,
+    }
   }
   if (memory.declaredBase !== undefined || pod.state.state !== 'fresh') return memory
   const { actual, desired } = pod.state.value.container
@@ -158,11 +170,14 @@ function whyNotMore(
   return { text: `more cannot be asked for: ${state.why}`, lasts: false }
 }
 
-/** Whether the pod's memory should change; undefined where nothing is known of it and no cap is set. */
+/**
+ * Whether the pod's memory should change; undefined where nothing is known of it and no cap is set. `sure`: what the workers need
+ * once they serve is known.
+ */
 export function decidePod(
   memory: PodMemory,
   { memory: cgroup, state }: PodSeen,
-  ledger: Ledger,
+  { ledger, sure }: { ledger: Ledger; sure: boolean },
   policy: MemoryPolicy,
   nowMs: number,
 ): { decision: ResizeDecision | undefined; memory: PodMemory } {
@@ -186,6 +201,7 @@ export function decidePod(
     cgroup,
     wanted: ledger.wanted,
     need: ledger.need,
+    sure,
     memory: memory.resize,
   })
   return { decision: { atMs: nowMs, inputs, ...ruling }, memory: { ...memory, resize } }

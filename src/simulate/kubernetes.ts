@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KubernetesConfig } from '../clients/kubernetes.ts'
+import { createAuthority, signLeaf } from '../inject/certificates.ts'
 import { admin } from './kubernetes/access.ts'
-import { certificate } from './kubernetes/certificate.ts'
 import { Cluster, type ClusterOptions } from './kubernetes/cluster.ts'
 import { listen } from './kubernetes/http.ts'
 
@@ -22,17 +22,24 @@ export interface KubernetesEmulation {
   close(): Promise<void>
 }
 
+const CERTIFIED_MS = 365 * 24 * 60 * 60_000
+
 /** @throws Error when the port is taken or the temporary folder cannot be written */
 export async function startKubernetes(
   options: ClusterOptions & { port?: number },
 ): Promise<KubernetesEmulation> {
   const folder = mkdtempSync(join(tmpdir(), 'stoker-kubernetes-'))
   const caFile = join(folder, 'ca.crt')
-  writeFileSync(caFile, certificate)
+  // Connections are judged by the machine's clock, whatever the cluster's is.
+  const nowMs = Date.now()
+  const authority = await createAuthority(nowMs, CERTIFIED_MS)
+  const names = ['localhost', '127.0.0.1', '::1']
+  const leaf = await signLeaf(authority, names, nowMs, CERTIFIED_MS)
+  writeFileSync(caFile, authority.cert)
   const cluster = new Cluster(options)
   const { access } = cluster.api
   const adminToken = access.issue(admin)
-  const server = await listen(cluster.api, options.port ?? 0)
+  const server = await listen(cluster.api, leaf, options.port ?? 0)
   const tokens = new Map<string, string>()
   const mount = (uid: string) => {
     const pod = cluster.api.store.byUid(uid)

@@ -191,6 +191,28 @@ t.test('Burstable: the limit keeps its distance, or stays', t => {
   t.end()
 })
 
+t.test('Kubernetes 1.33: of a refused raise the request is taken back, which holds room', t => {
+  const { world, container } = setUp({
+    requestMib: need(2),
+    limitMib: need(2) + 100,
+    qosClass: 'Burstable',
+  })
+  world.rate = 5
+  world.run(10)
+  container.answer = 'limit rule'
+  container.grantedUpToMib = need(2)
+  world.rate = 60
+  world.run(25)
+  t.equal(container.desired.requestBytes, need(2) * MIB)
+  t.equal(container.state.pending, undefined, 'nothing is wished for any more')
+  t.notOk(
+    world.memoryStory.some(line => line.includes('expected')),
+    'nobody else is blamed',
+  )
+  t.ok((world.last.inputs.podDemand ?? 0) > 1)
+  t.end()
+})
+
 t.test('Kubernetes 1.33: limits only rise', t => {
   const { world, container } = setUp({ requestMib: 1_000, limitMib: 1_200, qosClass: 'Burstable' })
   container.answer = 'limit rule'

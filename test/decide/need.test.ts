@@ -35,6 +35,43 @@ t.test('a worker whose process is not seen yet is not taken for a part of TorchS
   t.end()
 })
 
+t.test('what is there is kept until it has been seen what workers need that serve', t => {
+  const { world, container } = setUp({ requestMib: 1_000 })
+  world.readable = false
+  container.baseMib = 20
+  world.run(20)
+  t.same(world.memoryStory, [], 'TorchServe is only starting')
+  t.equal(world.lastResize.inputs.base, null)
+  world.readable = true
+  container.baseMib = 300
+  world.run(20)
+  t.same(world.memoryStory, [], 'nobody has asked it anything')
+  t.equal(world.lastResize.reason, 'memory_unknown')
+  t.match(world.lastResize.because, /kept until every model has answered a request/)
+  world.rate = 5
+  world.run(20)
+  t.equal(container.desired.limitBytes, need(world.ready) * MIB)
+  t.end()
+})
+
+t.test('what is held for one look only, as by a worker that is dying, is not TorchServe’s', t => {
+  const { world, container } = setUp({ requestMib: need(2) })
+  world.rate = 5
+  world.run(10)
+  for (const seconds of [1, 20]) {
+    container.baseMib = 550
+    world.run(1)
+    container.baseMib = 300
+    world.run(seconds)
+    t.equal(world.lastResize.inputs.base, 300 * MIB)
+  }
+  t.same(world.memoryStory, [])
+  container.baseMib = 400
+  world.run(3)
+  t.equal(world.lastResize.inputs.base, 400 * MIB, 'what stays is')
+  t.end()
+})
+
 t.test('a process killed for want of memory teaches a larger margin', t => {
   const { world, container } = setUp({ requestMib: need(2) })
   world.rate = 5

@@ -70,10 +70,15 @@ export function lowered(
   return { requestBytes: pod.qosClass === 'Guaranteed' ? limit : request, limitBytes: limit }
 }
 
-/** What the kubelet has, after it refused a wish. */
-export function takenBack(pod: PodState, { kind, from, to }: ResizeAction): MemoryResources {
-  const { actual, allocatedRequestBytes } = pod.container
-  const limitBytes = actual?.limitBytes ?? from.limitBytes
+/** What the kubelet has, after it refused a wish; or as much of it as can be gone back to. */
+export function takenBack(
+  pod: PodState,
+  { kind, from, to }: ResizeAction,
+  limitOnlyRises: boolean,
+): MemoryResources {
+  const { actual, allocatedRequestBytes, desired } = pod.container
+  const had = actual?.limitBytes ?? from.limitBytes
+  const limitBytes = limitOnlyRises ? larger(desired.limitBytes, had) : had
   if (pod.qosClass === 'Guaranteed') return { requestBytes: limitBytes, limitBytes }
   // The kubelet takes a lower request at once, even where it then refuses the limit.
   const request = kind === 'lower' ? to.requestBytes : (allocatedRequestBytes ?? from.requestBytes)

@@ -52,22 +52,24 @@ const underWay: Rule = view => {
 
 function takeBack(view: ResizeView, { action }: Pick<Ordered, 'action'>, why: string): Ruling {
   const { memory, nowMs, pod } = view
-  const to = takenBack(pod, action)
+  const to = takenBack(pod, action, memory.limitOnlyRises)
   if (same(to, pod.container.desired)) {
     const lastsMs = longer(memory.pause, nowMs, MINUTE_MS, 10 * MINUTE_MS)
     const pause = { untilMs: nowMs + lastsMs, lastsMs, why: `${amountsText(to)}: ${why}.` }
     return hold(view, 'paused', pause.why, { pause, ordered: undefined, expected: to })
   }
   const text = `${amountsText(action.to)}: ${why}. Back to ${amountsText(to)}, so that the wish blocks nobody.`
+  // Should going back fail, what stands is still ours.
+  const expected = pod.container.desired
   if (action.kind === 'lower') {
     const lastsMs = longer(memory.keepLimit, nowMs, MINUTE_MS, 10 * MINUTE_MS)
     const keepLimit = { untilMs: nowMs + lastsMs, lastsMs, why }
-    return order(view, 'revert', to, 'taken_back', text, { keepLimit })
+    return order(view, 'revert', to, 'taken_back', text, { keepLimit, expected })
   }
   const most = to.requestBytes ?? to.limitBytes ?? 0
   const ceiling =
     action.kind === 'raise' ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
-  return order(view, 'revert', to, 'taken_back', text, { ceiling })
+  return order(view, 'revert', to, 'taken_back', text, { ceiling, expected })
 }
 
 const peers: Rule = view => {
@@ -150,6 +152,10 @@ const lowering: Rule = view => {
     (desired.limitBytes ?? 0) - (to.limitBytes ?? 0),
   )
   if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
+  if (!view.sure) {
+    const text = `${inMib(spare)} more than is needed now; kept until every model has answered a request, since only then it shows what a worker needs.`
+    return hold(view, 'memory_unknown', text, { tooMuchSinceMs: undefined })
+  }
   const sinceMs = memory.tooMuchSinceMs ?? nowMs
   const leftMs = sinceMs + LOWER_AFTER_MS - nowMs
   if (leftMs > 0) {

@@ -79,6 +79,8 @@ export interface ResizeView {
   wanted: number | undefined
   /** The same of the workers that are there. */
   need: number | undefined
+  /** What the workers need once they serve is known: less than that is not too much. */
+  sure: boolean
   memory: ResizeMemory
 }
 

@@ -2,7 +2,6 @@
 import { createServer } from 'node:https'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiServer } from './api.ts'
-import { certificate, key } from './certificate.ts'
 
 /** What the real one takes. */
 const MOST_BYTES = 3 * 1024 * 1024
@@ -10,9 +9,11 @@ const MOST_BYTES = 3 * 1024 * 1024
 /** @throws Error of node:net when the port is taken */
 export async function listen(
   api: ApiServer,
+  /** PEM. */
+  { cert, key }: { cert: string; key: string },
   port: number,
 ): Promise<{ port: number; close(): Promise<void> }> {
-  const server = createServer({ key, cert: certificate }, (request, response) => {
+  const server = createServer({ key, cert }, (request, response) => {
     answer(api, request, response).catch(() => response.destroy())
   })
   await new Promise<void>((resolve, reject) => {

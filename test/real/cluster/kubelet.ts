@@ -21,6 +21,9 @@ export interface Kubelet {
   start(): Promise<void>
   /** SIGTERM; the containers go on. */
   stop(): Promise<void>
+  /** It hangs, until it is told to go on. */
+  freeze(): void
+  thaw(): void
 }
 
 interface Options {
@@ -37,7 +40,19 @@ export function createKubelet(namespaces: Namespaces, admin: Client, options: Op
   writeFileSync(configFile, JSON.stringify(configuration(options)))
   writeFileSync(accessFile, JSON.stringify(access(options)), { mode: 0o600 })
   let running: ReturnType<Namespaces['start']> | undefined
+  const signal = (name: NodeJS.Signals) => {
+    if (running?.pid === undefined) return
+    // What was started is nsenter, which waits for the kubelet.
+    const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8')
+    for (const pid of children.trim().split(' ')) process.kill(Number(pid), name)
+  }
   return {
+    freeze: () => signal('SIGSTOP'),
+    thaw() {
+      // nsenter hangs with its child, and goes on by itself only.
+      if (running?.pid !== undefined) process.kill(running.pid, 'SIGCONT')
+      signal('SIGCONT')
+    },
     async start() {
       const words = [
         `--config=${configFile}`,
@@ -60,9 +75,7 @@ export function createKubelet(namespaces: Namespaces, admin: Client, options: Op
       if (running?.pid === undefined) return
       running.ref()
       const gone = once(running, 'exit')
-      // What was started is nsenter, which waits for the kubelet.
-      const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8')
-      for (const pid of children.trim().split(' ')) process.kill(Number(pid), 'SIGTERM')
+      signal('SIGTERM')
       const timeout = sleep(STOP_TIMEOUT_MS, 'late', { ref: false })
       if ((await Promise.race([gone, timeout])) === 'late')
         throw new Error(`The kubelet has not ended ${STOP_TIMEOUT_MS} ms after SIGTERM`)
@@ -98,6 +111,8 @@ function configuration({ folder, memoryMiB }: Options) {
     volumePluginDir: join(folder, 'volume-plugins'),
     // Of images and disk the machine has what it has: nothing is removed or evicted for it.
     imageGCHighThresholdPercent: 100,
+    // A container that is killed again and again comes back at once, so that tests need not wait.
+    crashLoopBackOff: { maxContainerRestartPeriod: '1s' },
     evictionHard: { 'memory.available': `${EVICTION_MIB}Mi` },
     ...(memoryMiB !== undefined && { systemReserved: { memory: `${spareMiB}Mi` } }),
   }

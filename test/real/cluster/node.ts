@@ -32,6 +32,8 @@ interface Memory {
   usage: number
   /** Of the whole pod. */
   podLimit: number
+  /** Ids of the container's processes, as this machine has them. */
+  pids: readonly number[]
 }
 
 export interface Node extends Cluster {
@@ -133,6 +135,7 @@ function readMemory(cgroups: Cgroups, id: string): Memory {
     limit: read(container, 'limit'),
     usage: read(container, 'usage'),
     podLimit: read(dirname(container), 'limit'),
+    pids: readFileSync(join(container, 'cgroup.procs'), 'utf8').trim().split('\n').map(Number),
   }
 }
 

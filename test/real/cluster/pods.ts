@@ -18,6 +18,7 @@ export interface PodStatus {
 interface ContainerStatus {
   name: string
   restartCount: number
+  allocatedResources?: Record<string, string>
   state: { running?: object; terminated?: { exitCode: number } }
   resources?: { requests?: Record<string, string>; limits?: Record<string, string> }
 }

@@ -1,0 +1,90 @@
+/** A plain TorchServe pod, injected by `stoker inject`, on a real node under the policy. */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { AGENT_IMAGE, importAgent } from './cluster/agent-pod.ts'
+import type { Manifest } from './cluster/client.ts'
+import { buildEmpty } from './cluster/images.ts'
+import { readManifests } from './cluster/manifests.ts'
+import { startNode, type Node } from './cluster/node.ts'
+import { podOn, startPod, statusOf } from './cluster/pods.ts'
+import { mayResize } from './cluster/rights.ts'
+import { EMPTY_IMAGE, torchServeContainer, USER } from './cluster/torchserve-pod.ts'
+import type { TorchServeContainer } from './cluster/torchserve-pod.ts'
+import type { Behaviour } from './models.ts'
+import { until } from './until.ts'
+
+export const NS = 'serving'
+export const MODEL = 'm'
+/** What a pod is created with, in MiB. */
+export const FIRST = { request: 600, limit: 700 }
+const SERVES_MS = 60_000
+const repository = join(import.meta.dirname, '../..')
+
+/** A node that knows the images, with a namespace whose pods may resize themselves; `memoryMiB` as startNode() has it. */
+export async function startMemoryNode(options: { memoryMiB?: number } = {}): Promise<Node> {
+  const node = await startNode(options)
+  await node.importImages(await buildEmpty(node.builder, join(node.folder, 'empty'), EMPTY_IMAGE))
+  await importAgent(node)
+  await node.addNamespace(NS)
+  await node.admin.apply(
+    ...readManifests(join(repository, 'k8s/policies/resize-own-pod.yaml')),
+    ...mayResize(NS, { kind: 'ServiceAccount', name: 'default' }, ['patch']),
+  )
+  return node
+}
+
+export interface Serving {
+  name: string
+  /** Of models and logs; the container may write there. */
+  folder: string
+  model: TorchServeContainer
+  /** The agent's. */
+  page: URL
+  /** The model's prediction URL. */
+  url: string
+}
+
+/** Resolves when the model has answered once. Throws when it has not after 60 s. */
+export async function startServing(
+  node: Node,
+  name: string,
+  behaviour: Partial<Behaviour>,
+): Promise<Serving> {
+  const folder = join(node.folder, name)
+  mkdirSync(folder)
+  const model = await torchServeContainer(folder, [{ name: MODEL, behaviour }])
+  const pod = injected(name, {
+    securityContext: { runAsUser: USER, runAsGroup: USER },
+    containers: [{ ...model.container, resources: amounts }],
+    volumes: model.volumes,
+  })
+  const { podIP = '' } = statusOf(await startPod(node, pod))
+  const [page, inference] = [await node.reach(podIP, 9790), await node.reach(podIP, 8080)]
+  const url = `${inference.origin}/predictions/${MODEL}`
+  const serves = async () => (await fetch(url, { method: 'POST', body: 'first' })).ok
+  if (!(await until(() => serves().catch(() => false), SERVES_MS, 200)))
+    throw new Error(`${name} does not serve after ${SERVES_MS} ms`)
+  return { name, folder, model, page, url }
+}
+
+const amounts = {
+  requests: { memory: `${FIRST.request}Mi` },
+  limits: { memory: `${FIRST.limit}Mi` },
+}
+
+/** As `stoker inject` makes it of a pod without a word of Stoker but its label and annotations. */
+function injected(name: string, spec: object): Manifest {
+  const plain = podOn(NS, name, spec)
+  plain.metadata['labels'] = { 'stoker.dev/inject': 'true' }
+  plain.metadata.annotations = {
+    'stoker.dev/container': 'torchserve',
+    'stoker.dev/max-memory': '2Gi',
+    'stoker.dev/share-processes': 'true',
+    'stoker.dev/hold-ms': '5000',
+  }
+  const command = [join(repository, 'src/main.ts'), 'inject', '--image', AGENT_IMAGE]
+  const input = JSON.stringify(plain)
+  const words = [...command, '--pull-policy', 'Never', '-']
+  return JSON.parse(execFileSync(process.execPath, words, { input, encoding: 'utf8' })) as Manifest
+}
