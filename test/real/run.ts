@@ -9,7 +9,7 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const SUITE_MS = 9 * 60_000
-const BY_NAME: ReadonlySet<string> = new Set(['resize-node'])
+const BY_NAME: ReadonlySet<string> = new Set(['install', 'resize-node'])
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 const folder = join(import.meta.dirname, 'suites')

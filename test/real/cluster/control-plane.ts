@@ -17,6 +17,8 @@ interface Place {
   folder: string
   host: string
   port: number
+  /** More flags of the API server. */
+  more?: readonly string[]
 }
 
 /** Writes keys and tokens into the folder. */
@@ -40,7 +42,7 @@ export function writeCredentials(folder: string): Tokens {
 export const caFile = (folder: string) => join(folder, 'certificates', 'apiserver.crt')
 
 /** A command that runs both in one process group. */
-export async function controlPlane({ folder, host, port }: Place): Promise<string[]> {
+export async function controlPlane({ folder, host, port, more = [] }: Place): Promise<string[]> {
   const socket = `unix://${join(folder, 'etcd.sock')}`
   // Nobody connects to these: there is one member, and the API server is given the socket. They must have a port.
   const nowhere = 'http://127.0.0.1:1'
@@ -75,6 +77,7 @@ export async function controlPlane({ folder, host, port }: Place): Promise<strin
     '--service-account-issuer=https://kubernetes.default.svc',
     '--service-cluster-ip-range=10.0.0.0/24',
     '--profiling=false',
+    ...more,
   ]
   return ['/bin/sh', '-c', `${quoted(etcd)} & exec ${quoted(apiserver)}`]
 }
