@@ -93,9 +93,15 @@ async function running(isWanted: boolean): Promise<Body> {
 t.test('a plain Deployment is scaled by what the chart installs', async t => {
   const about = ['--namespace', SYSTEM]
   await helm(
-    ...['install', 'stoker', chart, ...about, '--create-namespace'],
-    ...[`--set=image.repository=${REPOSITORY}`, `--set=image.tag=${TAG}`],
-    ...['--set=agent.settings.hold-ms=5000', '--wait', '--timeout=120s'],
+    'install',
+    'stoker',
+    chart,
+    ...about,
+    '--create-namespace',
+    `--set=image.repository=${REPOSITORY}`,
+    `--set=image.tag=${TAG}`,
+    '--wait',
+    '--timeout=120s',
   )
   lap(t, 'helm install --wait has returned')
   const tested = await helm('test', 'stoker', ...about)
