@@ -26,7 +26,7 @@ const LEAST_AGENT_BYTES = 64 * 1024 * 1024
 /** Those that say what is done to the pod. */
 const podAnnotations = {
   container: {
-    says: 'TorchServe’s container. When not set, it is the one whose image, command or arguments name `torchserve`, or else the one with the ports 8081 and 8082.',
+    says: 'TorchServe’s container. When not set, it is the one whose image, command or arguments name `torchserve` or `ts.model_server`, or else the one with the ports 8081 and 8082.',
     allowed: 'the name of a container',
     test: matches(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
   },

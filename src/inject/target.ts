@@ -13,7 +13,7 @@ export function findTorchServe(pod: Pod, name: string | undefined): Container | 
   const named = containers.filter(namesTorchServe)
   const [found, ...others] = named.length > 0 ? named : containers.filter(hasPorts)
   if (!found) {
-    const message = `No container’s image, command or arguments name torchserve, and none has the ports ${MANAGEMENT_PORT} and ${METRICS_PORT}; annotate the pod with stoker.dev/container`
+    const message = `No container’s image, command or arguments name torchserve or ts.model_server, and none has the ports ${MANAGEMENT_PORT} and ${METRICS_PORT}; annotate the pod with stoker.dev/container`
     return { code: 'no_torchserve', message }
   }
   if (others.length === 0) return found
@@ -33,7 +33,7 @@ function missing(pod: Pod, name: string): Reason {
 function namesTorchServe({ image, command, args }: Container): boolean {
   if (/torchserve/i.test(repository(image))) return true
   return [...(command ?? []), ...(args ?? [])].some(word =>
-    /(^|[\s/;&])torchserve(\s|$)/.test(word),
+    /(^|[\s/;&])(torchserve|ts\.model_server)(\s|$)/.test(word),
   )
 }
 

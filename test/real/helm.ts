@@ -13,11 +13,12 @@ const run = promisify(execFile)
 const VERSION = 'v3.18.4'
 const BUILD_TIMEOUT_MS = 10 * 60_000
 const CALL_TIMEOUT_MS = 30_000
+const INSTALL_TIMEOUT_MS = 120_000
 const MOST_OUTPUT = 2 ** 24
 /** A helm that was built without its release's flags takes the cluster for 1.20 where it sees none. */
 const KUBE_VERSION = '1.36.0'
 
-const chart = join(import.meta.dirname, '../../k8s/chart')
+export const chart = join(import.meta.dirname, '../../k8s/chart')
 
 async function helm(): Promise<string> {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'stoker')
@@ -35,6 +36,13 @@ async function helm(): Promise<string> {
     throw error
   }
   return path
+}
+
+/** Runs one of helm's commands on a cluster to its end; what it prints. Rejects with what it says. */
+export async function helmOn(kubeconfig: string, ...words: string[]): Promise<string> {
+  const env = { ...process.env, KUBECONFIG: kubeconfig }
+  const { stdout } = await run(await helm(), words, { env, timeout: INSTALL_TIMEOUT_MS })
+  return stdout
 }
 
 /** What `helm template` makes of the chart, without what only `helm test` creates. Rejects with what helm says. */

@@ -1,6 +1,6 @@
 /**
  * A real node: kubelet, containerd and runc, with the API server, in namespaces and cgroups of their own; ready in a few seconds. There
- * are no controllers and no scheduler: tests create pods, with `nodeName: node1` and images that they have imported. The kernel is the
+ * are no controllers and no scheduler unless asked for: tests create pods, with `nodeName: node1` and images that they have imported. The kernel is the
  * machine's, so are the files. Needs root. Nothing of it stays behind: ../guard.ts.
  */
 import { globSync, mkdtempSync, readFileSync } from 'node:fs'
@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { ownCgroups, type Cgroups } from './cgroups.ts'
 import { awaitCluster, type Cluster } from './cluster.ts'
-import { controlPlane, writeCredentials } from './control-plane.ts'
+import { controlPlane, writeCredentials, type Tokens } from './control-plane.ts'
+import { BY_ENDPOINTS, startControllers, startScheduler } from './controllers.ts'
 import { buildPause, createBuilder, type Builder } from './images.ts'
 import { createKubelet, type Kubelet } from './kubelet.ts'
 import { PAUSE_IMAGE, SERVICE_IP } from './names.ts'
@@ -39,6 +40,7 @@ interface Memory {
 export interface Node extends Cluster {
   /** For what is to be gone with the node. */
   folder: string
+  tokens: Tokens
   kubelet: Kubelet
   builder: Builder
   importImages: Runtime['importImages']
@@ -56,10 +58,12 @@ export interface Node extends Cluster {
 interface Options {
   /** What its pods may request in sum; all that the machine has by default. */
   memoryMiB?: number
+  /** Whether Deployments become pods, Services have endpoints, and pods without a node get this one. */
+  isCluster?: boolean
 }
 
 /** Throws MissingTool; Error with the reason where the machine cannot do it. */
-export async function startNode({ memoryMiB }: Options = {}): Promise<Node> {
+export async function startNode({ memoryMiB, isCluster = false }: Options = {}): Promise<Node> {
   if (process.getuid?.() !== 0)
     throw new Error('The test node needs root, to make namespaces and cgroups')
   await findTools()
@@ -68,7 +72,12 @@ export async function startNode({ memoryMiB }: Options = {}): Promise<Node> {
   const tokens = writeCredentials(folder)
   const namespaces = await startNamespaces(folder, cgroups)
   try {
-    const plane = await controlPlane({ folder, host: '0.0.0.0', port: HTTPS })
+    const plane = await controlPlane({
+      folder,
+      host: '0.0.0.0',
+      port: HTTPS,
+      more: isCluster ? [BY_ENDPOINTS] : [],
+    })
     namespaces.start(plane, join(folder, 'control-plane.log'))
     const tunnel = await openTunnel(namespaces.pid, SERVICE_IP, HTTPS)
     const builder = createBuilder(join(folder, 'images'))
@@ -80,10 +89,13 @@ export async function startNode({ memoryMiB }: Options = {}): Promise<Node> {
     const kubelet = createKubelet(namespaces, cluster.admin, { folder, tokens, memoryMiB })
     await kubelet.start()
     await cluster.addNamespace('default')
+    if (isCluster) await startControllers(folder, namespaces, tokens)
+    const endScheduler = isCluster ? startScheduler(cluster.admin) : undefined
     const tunnels = [tunnel]
     return {
       ...cluster,
       folder,
+      tokens,
       kubelet,
       builder,
       importImages: archive => runtime.importImages(archive),
@@ -96,6 +108,7 @@ export async function startNode({ memoryMiB }: Options = {}): Promise<Node> {
         return new URL(`http://127.0.0.1:${opened.port}`)
       },
       async stop() {
+        endScheduler?.()
         for (const each of tunnels) each.close()
         await namespaces.release()
       },
