@@ -44,20 +44,21 @@ export function linuxCgroup(proc = '/proc'): TorchServeCgroup {
   let java: string | undefined
 
   const isTorchServe = (pid: string) => read(`${proc}/${pid}/cmdline`)?.includes(MAIN_CLASS)
-  function find(): string | undefined {
+  function find(): string | { why: string } {
     if (java !== undefined && isTorchServe(java)) return java
-    java = readdirSync(proc).find(name => /^\d+$/.test(name) && isTorchServe(name))
-    return java
+    const found = readdirSync(proc).filter(name => /^\d+$/.test(name) && isTorchServe(name))
+    java = found.length === 1 ? found[0] : undefined
+    if (java !== undefined) return java
+    if (found.length > 1) {
+      return { why: `${found.length} TorchServes are seen, and nothing tells which is this one` }
+    }
+    return { why: 'TorchServe’s process cannot be seen: the pod does not share its PID namespace' }
   }
 
   return {
     memory() {
       const pid = find()
-      if (pid === undefined) {
-        return {
-          why: 'TorchServe’s process cannot be seen: the pod does not share its PID namespace',
-        }
-      }
+      if (typeof pid !== 'string') return pid
       const root = `${proc}/${pid}/root/sys/fs/cgroup`
       for (const layout of layouts) {
         const usage = read(`${root}/${layout.usage}`)

@@ -66,3 +66,18 @@ t.test('what cannot be read is said, and looked for again', async t => {
   inCgroup({ 'memory.current': '1\n', 'memory.max': '2\n' })
   t.match(cgroup.memory(), { usageBytes: 1, limitBytes: 2 })
 })
+
+t.test('of several TorchServes none is taken for this one, unless it was alone before', async t => {
+  const { root, write, inCgroup } = fakeProc(t)
+  inCgroup({
+    'memory.current': '5\n',
+    'memory.max': 'max\n',
+    'memory.stat': '',
+    'memory.events': '',
+  })
+  const before = linuxCgroup(root)
+  t.match(before.memory(), { usageBytes: 5 })
+  write('47/cmdline', java)
+  t.match(before.memory(), { usageBytes: 5 })
+  t.match(linuxCgroup(root).memory(), { why: /^2 TorchServes are seen/ })
+})
