@@ -20,6 +20,9 @@ const SOON = 4
 /** Prometheus takes what discovery finds every 5 s, and lets a target that has gone be for two scrapes more. */
 const GONE = 5_000 / SCRAPE_MS + 2 + SOON
 const LONGEST_MS = 60_000
+const LONGEST_ANSWER_MS = 5_000
+/** Whatever is still open so long after the last test ends with the process. */
+const CLOSING_MS = 10_000
 /** Loads move a little between the scrape and the look. */
 const NEAR = 0.15
 
@@ -36,7 +39,11 @@ async function startPod(index: number): Promise<Pod> {
     models: [{ name: 'm', serviceMs: 200, workers: WORKERS }],
   })
   const ask = () =>
-    fetch(`${emulation.inferenceUrl}/predictions/m`, { method: 'POST', body: '{}' })
+    fetch(`${emulation.inferenceUrl}/predictions/m`, {
+      method: 'POST',
+      body: '{}',
+      signal: AbortSignal.timeout(LONGEST_ANSWER_MS),
+    })
       .then(reply => reply.text())
       .catch(() => undefined)
   const users = setInterval(() => void ask(), 1000 / (0.75 + 0.25 * index))
@@ -150,3 +157,5 @@ t.test('a Prometheus that starts anew says nothing before it has seen every pod'
   t.ok(await until(hasSpoken, LONGEST_MS, 50))
   t.ok(Math.abs((value ?? 0) - before) <= NEAR, `its first number is ${value} of ${before}`)
 })
+
+t.teardown(() => void setTimeout(() => process.exit(), CLOSING_MS).unref())
