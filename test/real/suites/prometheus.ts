@@ -131,11 +131,14 @@ t.test(
 t.test('a pod that drains is out, and stays out when it falls silent', async t => {
   const [leaving] = pods.splice(-1)
   const { agent } = leaving as Pod
-  const drained = fetch(`${agent.url}/drain`, { method: 'POST', headers: { 'stoker-drain': '1' } })
+  const drained = fetch(`${agent.url}/drain`, {
+    method: 'POST',
+    headers: { 'stoker-drain': '1' },
+  }).catch(() => undefined)
   await comesToBe(t, () => demandOf(pods))
   t.match(await agent.get('/metrics'), /^stoker_draining 1$/m)
   await agent.kill()
-  await drained.catch(() => undefined)
+  await drained
   t.ok(await until(async () => (await prometheus.value('count(up == 0)')) === 2, LONGEST_MS))
   await comesToBe(t, () => demandOf(pods))
   prometheus.discover(pods)
