@@ -6,12 +6,20 @@ const PATIENCE_MS = 30_000
 /** It ends so much before TorchServe itself kills the load and tries again: this long, or this part of its time. */
 const BEFORE_TIMEOUT_MS = 5_000
 const BEFORE_TIMEOUT = 0.15
+/** How long the next try of a failed load is waited for, or this part of TorchServe's patience with failing workers. */
+const NEXT_TRY_MS = 10_000
+const NEXT_TRY = 0.25
 
 export type Growth =
   /** The list is shorter than commanded, as it may be for a moment. */
   | { state: 'waiting' }
   | { state: 'loading'; ready: number; of: number }
   | { state: 'loaded'; tookMs: number; of: number }
+  /**
+   * A load failed, and the next try has not begun. TorchServe would not kill a worker that is taken away now: it would make that try,
+   * and serve unlisted if it succeeds.
+   */
+  | { state: 'between_tries' }
   /** `keep`: the list up to here is sound, the worker behind it failed. */
   | { state: 'failed'; keep: number; why: string }
   /** All old workers started anew with the new one. */
@@ -42,8 +50,13 @@ export function watchGrowth(
   )
   for (const [index, worker] of description.workers.entries()) {
     if (change.before.has(worker.id) || worker.ready) continue
-    const failed = tracks.get(worker.id)?.failedSinceMs !== undefined
-    if (failed) return { state: 'failed', keep: index, why: 'its process ended while loading' }
+    const failedSinceMs = tracks.get(worker.id)?.failedSinceMs
+    if (failedSinceMs !== undefined) {
+      const waitMs = Math.min(NEXT_TRY_MS, NEXT_TRY * description.maxRetryMs)
+      if (worker.alive === false && nowMs - failedSinceMs < waitMs)
+        return { state: 'between_tries' }
+      return { state: 'failed', keep: index, why: 'its process ended while loading' }
+    }
     if (elapsed > patience) {
       const seconds = Math.round(elapsed / 1000)
       return { state: 'failed', keep: index, why: `it has been loading for ${seconds} s` }

@@ -55,6 +55,12 @@ export const growing: Rule = view => {
         'loading',
         `${count(growth.of - growth.ready)} still loading; ${load(view)}.`,
       )
+    case 'between_tries':
+      return hold(
+        view,
+        'loading',
+        'A new worker could not load; it is taken back once TorchServe has begun to try it again, since until then it could not be stopped.',
+      )
     case 'launcher':
       return refused({ ...view, memory: { ...memory, launcher: true, change: undefined } })
     case 'failed':

@@ -20,6 +20,34 @@ t.test(
   },
 )
 
+t.test('a load that failed is taken back when the next try has begun, not before', t => {
+  const world = new World()
+  world.rate = 10
+  world.loadMs = 60_000
+  world.run(5)
+  const loading = world.workers[1]
+  if (!loading) throw new Error('no growth')
+  loading.alive = false
+  world.run(3)
+  t.match(world.last, { reason: 'loading', because: /once TorchServe has begun to try it again/ })
+  t.equal(world.workers.length, 2)
+  Object.assign(loading, { alive: true, pid: 4711 })
+  world.run(1)
+  t.equal(world.workers.length, 1)
+  t.match(world.story.at(-1), /2→1 load_failed/)
+
+  const quick = new World()
+  quick.rate = 10
+  quick.loadMs = 60_000
+  quick.run(5)
+  if (quick.workers[1]) quick.workers[1].alive = false
+  quick.run(9)
+  t.equal(quick.workers.length, 2)
+  quick.run(4)
+  t.equal(quick.workers.length, 1, 'tries that are never seen are not waited for much longer')
+  t.end()
+})
+
 t.test('workers that serve are not killed for one before them that cannot load', t => {
   const grown = () => {
     const world = new World(3)

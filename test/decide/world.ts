@@ -62,6 +62,8 @@ interface Simulated {
   pid: number
   readyAtMs: number
   fails: boolean
+  /** Whether its process is seen to live. */
+  alive?: boolean
 }
 
 /** A pool as a fluid: no randomness, so that a timeline can be written down beside what it must look like. */
@@ -241,11 +243,11 @@ export class World {
   }
 
   #description(): Reading<Description> {
-    const workers: Worker[] = this.workers.map(({ id, pid, readyAtMs }) => ({
+    const workers: Worker[] = this.workers.map(({ id, pid, readyAtMs, alive }) => ({
       id,
       pid,
       ready: readyAtMs <= this.nowMs,
-      alive: undefined,
+      alive,
       gpu: false,
       use: this.usesVisible ? { bytes: this.workerMib * MIB, cpuMs: 0 } : undefined,
       memoryBytes: undefined,

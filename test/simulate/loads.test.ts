@@ -75,6 +75,25 @@ t.test('a load that hangs is cut off at the start-up time, and by scaling down',
   t.equal(hanging.core.processes.look(victim), 'gone')
 })
 
+t.test('one that is taken away between two tries is tried again, and serves unlisted', async t => {
+  const loadFails = ({ workerId, attempt }: { workerId: string; attempt: number }) =>
+    workerId !== '9000' && attempt === 1 ? 'exception' : undefined
+  const servers = async (takenMs: number) => {
+    const w = await world({ startMs: 300, loadMs: 500, loadFails })
+    void w.scale(2)
+    await w.clock.advance(takenMs)
+    await w.scale(1)
+    t.same(w.ids, ['9000'])
+    await w.clock.advance(5_000)
+    const [one, other] = w.requests(2)
+    await w.clock.advance(1_000)
+    return { alike: one?.atMs !== undefined && one.atMs === other?.atMs }
+  }
+  t.notOk((await servers(500)).alike, 'while it loads it is killed')
+  t.ok((await servers(1_000)).alike, 'in the pause it is not')
+  t.notOk((await servers(2_000)).alike, 'nor is it left when the next try has begun')
+})
+
 t.test('while only dead workers are listed, requests wait; a new worker serves them', async t => {
   const loadFails = ({ workerId }: { workerId: string }) =>
     workerId === '9000' ? 'exception' : undefined

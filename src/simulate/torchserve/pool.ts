@@ -104,7 +104,7 @@ export class Pool implements Home {
         const message = `Index ${last} out of bounds for length 0`
         throw new Failure(500, 'IndexOutOfBoundsException', message)
       }
-      this.#all.delete(worker.id)
+      if (!worker.isBetweenTries) this.#all.delete(worker.id)
       if (!worker.shutDown()) throw new Failure(500, 'IllegalStateException', 'Deque full')
     }
     return Promise.resolve(200)

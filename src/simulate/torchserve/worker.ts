@@ -87,15 +87,23 @@ export class Worker {
     const { clock } = this.#home
     while (!this.#ended.signal.aborted) {
       await this.#attempt()
-      if (!this.healthy) return
+      if (this.state === 'scaled_down' || !this.healthy) return this.#ended.abort()
       const pauseSec = BACK_OFF_SEC[Math.min(this.#retries++, BACK_OFF_SEC.length - 1)] ?? 0
       await clock.sleep(pauseSec * 1_000, this.#ended.signal)
     }
   }
 
-  /** Kills the worker for good; `false` when its jobs no longer fitted into the queue. */
+  /** It has failed and will be tried again. */
+  get isBetweenTries(): boolean {
+    return this.#attempts > 0 && this.#thread === undefined && !this.#ended.signal.aborted
+  }
+
+  /**
+   * Kills the worker for good; `false` when its jobs no longer fitted into the queue. One between two tries makes the next all the
+   * same, and if that succeeds it serves, listed nowhere.
+   */
   shutDown(): boolean {
-    this.#ended.abort()
+    if (!this.isBetweenTries) this.#ended.abort()
     this.state = 'scaled_down'
     const saved = this.#home.salvage(this.#hand.splice(0), this.#sent)
     this.#thread?.abort()
@@ -106,6 +114,7 @@ export class Worker {
   /** The end of TorchServe itself: nothing is answered any more. */
   vanish(): void {
     for (const job of this.#hand.splice(0)) job.answer({ status: 0 })
+    this.#ended.abort()
     this.shutDown()
   }
 
@@ -124,14 +133,13 @@ export class Worker {
       if (!(error instanceof Interrupted)) throw error
     }
     this.#thread = undefined
-    if (this.state === 'scaled_down') return
     if (process.exitCode === KILLED) status = 507
     const hand = this.#hand.splice(0)
     // Jobs of a batch that was still being assembled get no answer at all.
     if (this.#sent) for (const job of hand) job.answer(workerDied(status))
     this.#sent = false
-    this.#setState('stopped', status)
     process.exit(1)
+    this.#setState('stopped', status)
   }
 
   async #connect(process: Process, thread: AbortSignal): Promise<void> {
@@ -233,6 +241,7 @@ export class Worker {
   }
 
   #setState(state: WorkerState, status: number): void {
+    if (this.state === 'scaled_down') return
     const { clock, metrics, model } = this.#home
     this.#onState(state, status)
     this.state = state
