@@ -1,4 +1,5 @@
 /** What can go wrong with a real TorchServe, and what the agent does about it. */
+import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { readyOf, startAgent, workersOf } from '../agent.ts'
 import { startTorchServe } from '../torchserve.ts'
@@ -59,6 +60,40 @@ for (const failMode of ['plain', 'cuda', 'mem', 'exit', 'kill', 'hang'] as const
     },
   )
 }
+
+/** Worker processes that TorchServe has, whether it lists them or not. */
+function workersBelow(pid: number): number {
+  return readdirSync('/proc').filter(name => {
+    try {
+      const parent = /\) \S (\d+) /.exec(readFileSync(`/proc/${name}/stat`, 'utf8'))?.[1]
+      const command = readFileSync(`/proc/${name}/cmdline`, 'utf8')
+      return Number(parent) === pid && command.includes('model_service_worker')
+    } catch {
+      return false
+    }
+  }).length
+}
+
+t.test('a load that fails only once leaves no worker behind that nobody lists', async t => {
+  const behaviour = { loadMs: 1_500, failFrom: 2, failMode: 'exit' } as const
+  const server = await startTorchServe({ models: [{ name: 'm', behaviour }] })
+  t.teardown(() => server.stop())
+  const agent = await startAgent(server)
+  t.teardown(() => agent.stop())
+  const url = `${server.inferenceUrl.origin}/predictions/m`
+  const traffic = startTraffic({ url, rps: 9, seed: 1, timeoutMs: 30_000 })
+  const { pid } = server
+  const failed = async () =>
+    (await workersOf(server, 'm')).length === 2 && workersBelow(pid()) === 1
+  t.ok(await until(async () => (await agent.decisions('m')).some(each => each.action), 30_000))
+  t.ok(await until(async () => workersBelow(pid()) === 2, 10_000), 'it loads')
+  t.ok(await until(failed, 10_000), 'its process ends')
+  server.behave('m', { failFrom: null })
+  const isBack = async () => (await workersOf(server, 'm')).length === 1
+  t.ok(await until(isBack, 10_000), 'the old number is back')
+  t.notOk(await until(() => workersBelow(pid()) > 1, 8_000), 'and no other process')
+  await traffic.stop()
+})
 
 t.test('a worker killed by hand comes back by itself, and the agent leaves it alone', async t => {
   const server = await startTorchServe({
