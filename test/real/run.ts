@@ -1,6 +1,6 @@
 /**
- * `npm run test:real [suite…]`: the suites against real components, one after the other. Exit code 0 only when nothing failed;
- * the last line is `N passed, N failed`. A suite that crashes, or takes too long, counts as failed. Those that take minutes, or
+ * `npm run test:real [suite…]`: the suites against real components, one after the other but for a few that mostly wait. Exit code
+ * 0 only when nothing failed; the last line is `N passed, N failed`. A suite that crashes, or takes too long, counts as failed. Those that take minutes, or
  * minutes of compiling, run only by their names.
  */
 import { spawn } from 'node:child_process'
@@ -19,6 +19,11 @@ const BY_NAME: ReadonlySet<string> = new Set([
   'memory-node',
   'resize-node',
 ])
+/** They wait for a demo's load or for scrapes, and measure nothing that a neighbour disturbs. */
+const TOGETHER: readonly (readonly string[])[] = [
+  ['demo', 'demo-memory'],
+  ['dashboards', 'prometheus'],
+]
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 const folder = join(import.meta.dirname, 'suites')
@@ -30,45 +35,51 @@ if (strange.length > 0) {
   process.exit(64)
 }
 
+for (const signal of STOPS) process.once(signal, () => process.exit(1))
+
 let passed = 0
 let failed = 0
-const unasked = known.filter(name => !BY_NAME.has(name))
-for (const name of asked.length > 0 ? asked : unasked) {
-  console.log(`# ${name}`)
-  const startedMs = Date.now()
-  const limitMs = BY_NAME.has(name) ? LONG_SUITE_MS : SUITE_MS
-  const result = await run(join(folder, `${name}.ts`), limitMs)
-  passed += result.passed
-  failed += result.failed
-  console.log(`# ${name} took ${Math.round((Date.now() - startedMs) / 1000)} s`)
+const chosen = asked.length > 0 ? asked : known.filter(name => !BY_NAME.has(name))
+const groups = Map.groupBy(chosen, name => TOGETHER.find(names => names.includes(name)) ?? name)
+for (const names of groups.values()) {
+  const isAlone = names.length === 1
+  await Promise.all(
+    names.map(async name => {
+      console.log(`# ${name}`)
+      const startedMs = Date.now()
+      const result = await run(name, isAlone)
+      passed += result.passed
+      failed += result.failed
+      console.log(`# ${name} took ${Math.round((Date.now() - startedMs) / 1000)} s`)
+    }),
+  )
 }
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed > 0 ? 1 : 0
 
-async function run(file: string, limitMs: number): Promise<{ passed: number; failed: number }> {
-  const child = spawn(process.execPath, [file], {
+/** `live`: its output is shown as it comes, else when it has ended. */
+async function run(name: string, live: boolean): Promise<{ passed: number; failed: number }> {
+  const limitMs = BY_NAME.has(name) ? LONG_SUITE_MS : SUITE_MS
+  const child = spawn(process.execPath, [join(folder, `${name}.ts`)], {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   })
   let text = ''
   child.stdout.on('data', (bytes: Buffer) => {
     text += bytes.toString()
-    process.stdout.write(bytes)
+    if (live) process.stdout.write(bytes)
   })
   const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL')
   // A suite has a process group of its own, so whoever ends this process would leave the suite behind, holding its output open.
-  const stop = () => {
-    end()
-    process.exit(1)
-  }
-  for (const signal of STOPS) process.once(signal, stop)
+  process.once('exit', end)
   const timer = setTimeout(() => {
-    console.log(`# ${file} took more than ${limitMs / 60_000} minutes`)
+    console.log(`# ${name} took more than ${limitMs / 60_000} minutes`)
     end()
   }, limitMs)
   const [code] = (await once(child, 'close')) as [number | null]
   clearTimeout(timer)
-  for (const signal of STOPS) process.off(signal, stop)
+  if (!live) process.stdout.write(text)
+  process.off('exit', end)
   const counted = /^# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?/m.exec(text)
   const failures = Number(counted?.[2] ?? 0)
   return {
