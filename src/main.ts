@@ -5,38 +5,20 @@ import { text as textOf } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { pino } from 'pino'
-import { guardProcess, type OpenGuard } from './actuate/stopping.ts'
-import { actuated } from './actuate/torchserve.ts'
-import { createResizeActuator } from './actuate/resize.ts'
-import { createWorkersActuator } from './actuate/workers.ts'
-import { run, type Ports } from './agent.ts'
-import { createDcgm } from './clients/dcgm.ts'
-import { linuxCgroup, type TorchServeCgroup } from './clients/cgroup.ts'
-import { createKubernetes, type Kubernetes } from './clients/kubernetes.ts'
-import { createNvidiaSmi } from './clients/nvidia-smi.ts'
-import { linuxProcesses, type Processes } from './clients/processes.ts'
-import { createTorchServe, type TorchServe } from './clients/torchserve.ts'
+import { guardProcess } from './actuate/stopping.ts'
+import { linuxCgroup } from './clients/cgroup.ts'
+import { linuxProcesses } from './clients/processes.ts'
 import { wallClock as clock } from './clock.ts'
-import { ConfigError, helpText, parseConfig, policyFor, type Config } from './config.ts'
+import { ConfigError, helpText, parseConfig } from './config.ts'
 import { checkDocs, writeDocs } from './docs.ts'
 import { StokerError } from './errors.ts'
-import { createReport, type Line } from './export/report.ts'
-import { createExport, type Export } from './export/server.ts'
+import type { Line } from './export/report.ts'
 import { optionFlags, readOptions } from './inject/options.ts'
 import { readWebhookFlags, webhookFlags } from './inject/webhook-flags.ts'
-import { dcgmFinder } from './observe/gpu/dcgm.ts'
-import { createGpuWatch, type GpuWatch } from './observe/gpu/gpus.ts'
-import { smiFinder } from './observe/gpu/smi.ts'
-import { createHostWatch } from './observe/host.ts'
-import { createPodObserver } from './observe/pod.ts'
-import { createTorchServeObserver } from './observe/torchserve.ts'
+import { start, type Host } from './start.ts'
 
 const EXIT_USAGE = 64
 const EXIT_FAILED = 1
-/** The API server is asked beside the loop, which does not wait for it for so long. */
-const API_SERVER_MS = 5_000
-/** A worker that is being retired is finished or let go within this time. */
-const SETTLE_MS = 6_000
 
 const root = new URL('..', import.meta.url)
 const usage = `Usage: stoker <command>
@@ -79,117 +61,6 @@ function parsed<T extends ParseArgsConfig>(config: T) {
   }
 }
 
-/** What the agent acts through besides HTTP: processes, and a guard for those that are stopped. */
-interface Host {
-  processes: Processes
-  openGuard: OpenGuard
-  cgroup: TorchServeCgroup
-  /** Where programs are. */
-  path: string | undefined
-  /** The address at which people find what the agent serves at this one. */
-  shownAt(url: string): Promise<string>
-}
-
-/** The sources that tell of GPUs, in order of trust. */
-function watchGpus(config: Config, { path }: Host): GpuWatch {
-  const { caFile, dcgmUrl, gpu: policy, pod } = config
-  const { LD_LIBRARY_PATH = '' } = process.env
-  const env = { ...(path === undefined ? {} : { PATH: path }), LD_LIBRARY_PATH }
-  const smi = smiFinder(createNvidiaSmi({ clock, env }), clock)
-  const beside = { policy, clock, host: createHostWatch(clock) }
-  if (!dcgmUrl || !pod) return createGpuWatch({ ...beside, finders: [smi] })
-  const dcgm = dcgmFinder(createDcgm({ base: dcgmUrl, caFile, clock }), pod, clock)
-  return createGpuWatch({ ...beside, finders: [dcgm, smi] })
-}
-
-/** One look at everything there is to see. */
-function observing(
-  { timeoutMs }: Config,
-  { cgroup, processes }: Host,
-  on: Pick<Export, 'drain'> & {
-    torchserve: TorchServe
-    kubernetes: Kubernetes | undefined
-    gpus: GpuWatch
-  },
-): Ports['observe'] {
-  const { gpus, kubernetes, torchserve } = on
-  const observer = createTorchServeObserver({ torchserve, clock, timeoutMs, processes })
-  const pod = createPodObserver({ kubernetes, cgroup, clock })
-  return async urgent => {
-    const [torchserveSeen, podSeen] = await Promise.all([
-      observer.observe(urgent.torchserve),
-      pod.observe(urgent.pod),
-    ])
-    const gpusSeen = gpus.look(torchserveSeen.pools)
-    const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
-    return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes, drain: on.drain() }
-  }
-}
-
-/** Runs the agent until `signal` aborts. */
-async function agent(
-  config: Config,
-  host: Host,
-  write: (line: Line) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const torchserve = createTorchServe(config, clock)
-  const kubernetes =
-    config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
-  const gpus = watchGpus(config, host)
-  const policyOf = (model: string) => policyFor(config, model)
-  const advise = config.mode === 'advise'
-  const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
-  const actuate = createWorkersActuator({
-    ...host,
-    torchserve: actuated(torchserve, config),
-    clock,
-    policyOf,
-    advise,
-  })
-  const shown = createExport({
-    config,
-    clock,
-    version: version(),
-    logger: { error: (fields, text) => write({ level: 'warn', text, fields: { ...fields } }) },
-  })
-  const own = await shown.listen()
-  const url = await host.shownAt(own).catch(async (error: unknown) => {
-    await shown.close()
-    throw error
-  })
-  write({
-    level: 'info',
-    text: `Tending ${torchserve.url}${config.mode === 'advise' ? ' (advising only)' : ''}; watch at ${url}`,
-    fields: { url, mode: config.mode },
-  })
-  const report = createReport(write)
-  const ports: Ports = {
-    clock,
-    policies: { pool: policyOf, memory: config.memory },
-    observe: observing(config, host, { torchserve, kubernetes, gpus, drain: shown.drain }),
-    actuate,
-    resize,
-    record(tick) {
-      report(tick)
-      shown.record(tick)
-    },
-  }
-  await run(ports, config.tickMs, signal, error =>
-    write({ level: 'warn', text: `A tick failed: ${String(error)}`, fields: { error } }),
-  )
-  const settled = new AbortController()
-  await Promise.race([
-    Promise.all([actuate.settled(), resize?.settled()]),
-    clock.sleep(SETTLE_MS, settled.signal),
-  ])
-  settled.abort()
-  gpus.close()
-  await shown.close()
-  await torchserve.close()
-  await kubernetes?.close()
-}
-
 async function demo(args: string[], signal: AbortSignal): Promise<void> {
   const { gpu, torchserve, port } = parse(args, {
     gpu: { type: 'string' },
@@ -216,11 +87,12 @@ async function demo(args: string[], signal: AbortSignal): Promise<void> {
       ...(emulated?.env ?? besides(torchserve)),
       ...(port ? { STOKER_LISTEN_PORT: port } : {}),
     })
-    if (!emulated) return await agent(config, linux(), toTerminal, signal)
-    const { listenHost: host, listenPort } = config
-    const shownAt = (url: string) => emulated.show(url, { host, port: listenPort })
+    const shown = { version: version(), write: toTerminal }
+    if (!emulated) return await start(config, { ...shown, host: linux() }, signal)
+    const { listenHost, listenPort } = config
+    const shownAt = (url: string) => emulated.show(url, { host: listenHost, port: listenPort })
     const behind = { ...config, listenHost: '127.0.0.1', listenPort: 0 }
-    await agent(behind, { ...emulated.host, shownAt }, toTerminal, signal)
+    await start(behind, { ...shown, host: { ...emulated.host, shownAt } }, signal)
   } finally {
     await emulated?.close()
   }
@@ -245,11 +117,12 @@ function toTerminal({ level, text }: Line): void {
 }
 
 function linux(): Host {
+  const { PATH, LD_LIBRARY_PATH = '' } = process.env
   return {
     processes: linuxProcesses(),
     openGuard: guardProcess,
     cgroup: linuxCgroup(),
-    path: process.env.PATH,
+    env: { ...(PATH === undefined ? {} : { PATH }), LD_LIBRARY_PATH },
     shownAt: url => Promise.resolve(url),
   }
 }
@@ -312,12 +185,8 @@ async function main([command, ...args]: string[]): Promise<void> {
       parse(args, {})
       const config = parseConfig(process.env)
       const log = pino({ level: config.logLevel, base: null })
-      return agent(
-        config,
-        linux(),
-        ({ level, text, fields }) => log[level](fields, text),
-        stop.signal,
-      )
+      const write = ({ level, text, fields }: Line) => log[level](fields, text)
+      return start(config, { host: linux(), version: version(), write }, stop.signal)
     }
     case 'demo':
       return demo(args, stop.signal)

@@ -54,7 +54,7 @@ export interface Demo {
     processes: Processes
     openGuard: OpenGuard
     cgroup: TorchServeCgroup
-    path: string | undefined
+    env: Record<string, string>
   }
   /** Serves the agent’s page at another address, with the demo’s switch; resolves with that one. */
   show(agentUrl: string, listen: { host: string; port: number }): Promise<string>
@@ -101,7 +101,7 @@ export async function startDemo(options: {
       cgroup: pod.cgroup,
       // The emulated workers die with the agent.
       openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),
-      path: gpu?.folder,
+      env: gpu ? { PATH: gpu.folder } : {},
     },
     async show(agentUrl, listen) {
       front = await startFront(agentUrl, pod, listen)
