@@ -6,7 +6,7 @@ import type { Action, Inputs, Outcome, Reason } from '../../src/model.ts'
 import type { TorchServe } from './torchserve.ts'
 import { until } from './until.ts'
 
-const START_MS = 15_000
+const START_MS = 60_000
 const STOP_MS = 10_000
 
 /** One entry of /decisions. */

@@ -9,7 +9,7 @@ import type { Cluster } from './cluster/cluster.ts'
 import { freePorts } from './ports.ts'
 import { until } from './until.ts'
 
-const START_MS = 20_000
+const START_MS = 60_000
 const STOP_MS = 15_000
 
 export interface Webhook {

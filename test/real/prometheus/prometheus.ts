@@ -13,7 +13,7 @@ import { until } from '../until.ts'
 
 const run = promisify(execFile)
 
-const START_MS = 15_000
+const START_MS = 60_000
 const CALL_MS = 5_000
 const TOOL_MS = 30_000
 

@@ -19,7 +19,7 @@ const SCRAPE_MS = 1_000
 const WATCH_MS = 90_000
 const LOOK_MS = 2_000
 const CALL_MS = 5_000
-const START_MS = 30_000
+const START_MS = 60_000
 
 /** KEDA's and kube-state-metrics', of which none runs here. */
 const elsewhere = /\b(?:keda|kube)_/
