@@ -3,6 +3,8 @@ import type { PoolKey } from '../model.ts'
 import { inMib } from './words.ts'
 
 const MIB = 2 ** 20
+/** A share over what was seen, until more is known to be needed. */
+export const MARGIN = 0.1
 
 export interface Account {
   key: PoolKey
@@ -12,6 +14,8 @@ export interface Account {
   workers: number
   /** What the pool has whatever the load: its minimum, or all of them where they are not scaled. */
   kept: number
+  /** `cost` is only the most that it can be. */
+  isBound: boolean
 }
 
 export interface Books {
@@ -64,6 +68,10 @@ export class Ledger {
 
   cost(key: PoolKey): number | undefined {
     return this.#accounts.get(key)?.cost
+  }
+
+  isBound(key: PoolKey): boolean {
+    return this.#accounts.get(key)?.isBound === true
   }
 
   /**

@@ -1,7 +1,8 @@
 /** The memory of the pod as a whole: what workers may take of it, and whether it should change. */
 import type { MemoryPolicy } from '../config.ts'
 import type { MemoryInputs, Observation, PodSeen, ResizeDecision, ResizeReason } from '../model.ts'
-import { Ledger, withoutMargin, type Account, type Books } from './ledger.ts'
+import { firstOf, requestOf, type First } from './bound.ts'
+import { Ledger, MARGIN, withoutMargin, type Account, type Books } from './ledger.ts'
 import { active, learnLimit, type Limit } from './limits.ts'
 import { amountsFor, distanceIn } from './resize/amounts.ts'
 import { unfitness } from './resize/kubelet.ts'
@@ -14,7 +15,6 @@ import { inMib } from './words.ts'
 
 /** TorchServe's own need is the most it had within this time: its heap and its caches come and go. */
 const BASE_WINDOW_MS = 10 * 60_000
-const MARGIN = 0.1
 const LARGEST_MARGIN = 0.4
 const WITHOUT_CAP =
   'No cap is set (STOKER_MAX_MEMORY), so the memory stays as it is and workers scale within it.'
@@ -27,6 +27,8 @@ export interface PodMemory {
   lastBase: number | undefined
   /** The same by what the pod asks for, where its cgroup cannot be seen. */
   declaredBase: number | undefined
+  /** What the container had when its workers served and nothing told what one needs. */
+  first: First | undefined
   /** Kills for want of memory so far, and the margin they taught. */
   kills: number | undefined
   margin: Limit | undefined
@@ -37,6 +39,7 @@ export const newPod: PodMemory = {
   base: emptyWindow,
   lastBase: undefined,
   declaredBase: undefined,
+  first: undefined,
   kills: undefined,
   margin: undefined,
 }
@@ -58,7 +61,8 @@ export function takeInPod(
 ): PodMemory {
   const settled = resized ? settleResize(before.resize, resized) : before.resize
   const resize = find(settled, pod, nowMs)
-  const memory = learnMargin({ ...before, resize }, pod, nowMs)
+  const first = before.first ?? firstOf(pod, torchserve, pools)
+  const memory = learnMargin({ ...before, first, resize }, pod, nowMs)
   if (pod.memory.state === 'fresh') {
     // A TorchServe that is only starting holds little, and one whose workers are not seen all of them.
     if (torchserve.state !== 'fresh' || pools.some(pool => pool.used === undefined)) return memory
@@ -73,12 +77,11 @@ export function takeInPod(
     }
   }
   if (memory.declaredBase !== undefined || pod.state.state !== 'fresh') return memory
-  const { actual, desired } = pod.state.value.container
-  const has = desired.requestBytes ?? actual?.limitBytes ?? desired.limitBytes
-  if (has === undefined || pools.some(({ cost, workers }) => workers > 0 && cost === undefined)) {
-    return memory
-  }
-  const workers = pools.reduce((sum, pool) => sum + pool.workers * (pool.cost ?? 0), 0)
+  const isUnknown = (use: PoolUse) => use.workers > 0 && (use.isBound || use.cost === undefined)
+  const has = first?.requestBytes ?? requestOf(pod.state.value)
+  if (has === undefined || pools.some(isUnknown)) return memory
+  const workersOf = (use: PoolUse) => (first ? (first.workers.get(use.key) ?? 0) : use.workers)
+  const workers = pools.reduce((sum, pool) => sum + workersOf(pool) * (pool.cost ?? 0), 0)
   return { ...memory, declaredBase: Math.max(0, withoutMargin(has, MARGIN) - workers) }
 }
 
@@ -104,7 +107,8 @@ export function openLedger(
 }
 
 function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: number): Books {
-  const base = largest(memory.base) ?? memory.declaredBase
+  // What a worker needs at most, all of the container by their number, has TorchServe's own need in it.
+  const base = largest(memory.base) ?? memory.declaredBase ?? (memory.first ? 0 : undefined)
   const margin = active(memory.margin, nowMs)?.most ?? MARGIN
   const granted = grantedBytes(pod, policy)
   const cap = capOf(memory, pod, policy)

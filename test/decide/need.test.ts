@@ -7,16 +7,44 @@ t.test('what a worker needs is learned, and declared until then', t => {
   const { world, container } = setUp({ requestMib: 1_000 })
   container.cgroupVisible = false
   world.usesVisible = false
+  world.run(20)
+  t.equal(world.lastResize.reason, 'memory_unknown')
   world.rate = 60
   world.run(20)
-  t.equal(world.ready, 1)
-  t.equal(world.last.reason, 'at_memory')
-  t.match(world.last.because, /not known/)
+  // Until then one needs no more than all that the container had for one.
+  t.equal(world.ready, 4)
+  t.equal(container.desired.limitBytes, 4_000 * MIB)
+  t.match(world.last, { reason: 'at_memory', because: /one worker more needs 5000 MiB/ })
+  t.equal(world.last.inputs.workerBytes, null)
   world.policy = { ...world.policy, workerMemory: 200 * MIB }
   world.run(20)
   t.equal(world.ready, 8)
   // The pod's 1000 MiB held one worker of 200 and a base of 709 with a tenth over both.
-  t.equal(container.desired.limitBytes, Math.ceil(1.1 * (1_000 / 1.1 + 7 * 200)) * MIB)
+  t.equal(world.lastResize.inputs.need, Math.ceil(1.1 * (1_000 / 1.1 + 7 * 200)) * MIB)
+  t.end()
+})
+
+t.test('what a worker can need at most does not creep, and is not believed of fewer workers', t => {
+  const { world, container } = setUp({ requestMib: 600, limitMib: 1_000, qosClass: 'Burstable' })
+  container.cgroupVisible = false
+  world.usesVisible = false
+  world.rate = 5
+  world.run(30)
+  t.equal(world.ready, 2)
+  t.match(
+    world.decisions.find(({ reason }) => reason === 'memory')?.because,
+    /2 workers: 2000 MiB in all, by the most that one can need/,
+  )
+  t.same(container.desired, { requestBytes: 2_000 * MIB, limitBytes: 2_400 * MIB })
+  world.rate = 15
+  world.run(30)
+  t.equal(world.ready, 3, 'the cap holds no fourth')
+  t.equal(container.desired.requestBytes, 3_000 * MIB)
+  world.rate = 0.1
+  world.run(200)
+  t.equal(world.ready, 1)
+  t.ok((container.desired.limitBytes ?? 0) >= 1_000 * MIB, 'what was enough for one stays')
+  t.ok((container.desired.requestBytes ?? 0) <= 1_000 * MIB, 'and the rest is given back')
   t.end()
 })
 

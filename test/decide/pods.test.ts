@@ -145,7 +145,7 @@ t.test('an API server that cannot be asked for a moment moves no pods', t => {
 })
 
 t.test('workers of which the cost is not known cannot be added', t => {
-  const { world } = inPod(20)
+  const { world } = inPod(0)
   world.usesVisible = false
   world.run(60)
   t.equal(world.last.inputs.workerBytes, null)
@@ -213,6 +213,7 @@ const account = (key: string, workers: number, kept: number, cost = 100): Accoun
   workers,
   kept,
   cost: cost * MIB,
+  isBound: false,
 })
 
 t.test('pools share the memory, whatever they hold of it now', t => {
