@@ -12,21 +12,26 @@ import type { Node, PodRef, ResizeTarget } from '../../protocol/resize/target.ts
 t.setTimeout(60_000)
 
 // Newest first; those between two of them differ in nothing that is looked at here.
-for (const version of ['1.36', '1.34', '1.33'] as const) {
-  await testResize(async () => {
+const versions = ['1.36', '1.34', '1.33'] as const
+// All before the first test: tap takes its root for ended when nothing is under way between two.
+const emulations = await Promise.all(
+  versions.map(async version => {
     const clock = virtualClock(Date.parse('2026-11-24T00:00:00Z'))
     // What a kubelet does is looked at once.
     const kubelet = version === '1.36' ? 'runs' : 'none'
-    const emulation = await startKubernetes({ clock, version, kubelet })
-    const stop = new AbortController()
-    const pace = { ms: 1 }
-    void flow(clock, pace, stop.signal)
-    t.teardown(async () => {
-      stop.abort()
-      await emulation.close()
-    })
-    return targetOf(emulation, version, hurrying(clock, pace))
-  })
+    return { version, clock, emulation: await startKubernetes({ clock, version, kubelet }) }
+  }),
+)
+const stop = new AbortController()
+t.teardown(async () => {
+  stop.abort()
+  for (const { emulation } of emulations) await emulation.close()
+})
+
+for (const { version, clock, emulation } of emulations) {
+  const pace = { ms: 1 }
+  void flow(clock, pace, stop.signal)
+  await testResize(async () => targetOf(emulation, version, hurrying(clock, pace)))
 }
 
 function targetOf(emulation: KubernetesEmulation, version: Version, clock: Clock): ResizeTarget {
