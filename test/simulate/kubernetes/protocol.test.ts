@@ -22,15 +22,15 @@ const emulations = await Promise.all(
     return { version, clock, emulation: await startKubernetes({ clock, version, kubelet }) }
   }),
 )
-const stop = new AbortController()
+const ending = new AbortController()
 t.teardown(async () => {
-  stop.abort()
+  ending.abort()
   for (const { emulation } of emulations) await emulation.close()
 })
 
 for (const { version, clock, emulation } of emulations) {
   const pace = { ms: 1 }
-  void flow(clock, pace, stop.signal)
+  void flow(clock, pace, ending.signal)
   await testResize(async () => targetOf(emulation, version, hurrying(clock, pace)))
 }
 
