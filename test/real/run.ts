@@ -24,6 +24,9 @@ const TOGETHER: readonly (readonly string[])[] = [
   ['demo', 'demo-memory'],
   ['dashboards', 'prometheus'],
 ]
+/** After its summary. Node 24 may spin in its own end for ever, where a socket was open. */
+const ENDING_MS = 10_000
+const SUMMARY = /^# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?/m
 const STOPS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 const folder = join(import.meta.dirname, 'suites')
@@ -65,11 +68,19 @@ async function run(name: string, live: boolean): Promise<{ passed: number; faile
     detached: true,
   })
   let text = ''
+  let ending: NodeJS.Timeout | undefined
+  let isGivenUp = false
+  const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL')
+  const giveUp = () => {
+    isGivenUp = true
+    console.log(`# ${name} has ended, and its process has not`)
+    end()
+  }
   child.stdout.on('data', (bytes: Buffer) => {
     text += bytes.toString()
+    if (!ending && SUMMARY.test(text)) ending = setTimeout(giveUp, ENDING_MS)
     if (live) process.stdout.write(bytes)
   })
-  const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL')
   // A suite has a process group of its own, so whoever ends this process would leave the suite behind, holding its output open.
   process.once('exit', end)
   const timer = setTimeout(() => {
@@ -78,12 +89,13 @@ async function run(name: string, live: boolean): Promise<{ passed: number; faile
   }, limitMs)
   const [code] = (await once(child, 'close')) as [number | null]
   clearTimeout(timer)
+  clearTimeout(ending)
   if (!live) process.stdout.write(text)
   process.off('exit', end)
-  const counted = /^# \{ total: \d+(?:, pass: (\d+))?(?:, fail: (\d+))?/m.exec(text)
+  const counted = SUMMARY.exec(text)
   const failures = Number(counted?.[2] ?? 0)
   return {
     passed: Number(counted?.[1] ?? 0),
-    failed: code === 0 && counted ? failures : Math.max(1, failures),
+    failed: (code === 0 || isGivenUp) && counted ? failures : Math.max(1, failures),
   }
 }
