@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- downs [factor]`: how many requests each way of taking a worker costs, on a real TorchServe. With factor 1:
- * 500 single downs, 200 with batches, as many plain PUTs, and the ways without signals or without sight. Most of an hour.
+ * 500 single downs, 200 with batches, as many plain PUTs, and the ways without signals or without sight. Half an hour.
  */
 import { takeWorkers, type Result, type Round } from '../real/downs.ts'
 
