@@ -6,9 +6,11 @@ const PATIENCE_MS = 30_000
 /** It ends so much before TorchServe itself kills the load and tries again: this long, or this part of its time. */
 const BEFORE_TIMEOUT_MS = 5_000
 const BEFORE_TIMEOUT = 0.15
-/** How long the next try of a failed load is waited for, or this part of TorchServe's patience with failing workers. */
-const NEXT_TRY_MS = 10_000
+/** How long the next try of a failed load is waited for, which begins after a second, or this part of TorchServe's patience. */
+const NEXT_TRY_MS = 5_000
 const NEXT_TRY = 0.25
+/** A load that failed sooner than this would fail again before it is looked at, and each time may take a client's request with it. */
+const LONG_LOAD_MS = 3_000
 
 export type Growth =
   /** The list is shorter than commanded, as it may be for a moment. */
@@ -16,8 +18,8 @@ export type Growth =
   | { state: 'loading'; ready: number; of: number }
   | { state: 'loaded'; tookMs: number; of: number }
   /**
-   * A load failed, and the next try has not begun. TorchServe would not kill a worker that is taken away now: it would make that try,
-   * and serve unlisted if it succeeds.
+   * A long load failed, and the next try has not begun. TorchServe would not kill a worker that is taken away now: it would make that
+   * try, and serve unlisted if it succeeds.
    */
   | { state: 'between_tries' }
   /** `keep`: the list up to here is sound, the worker behind it failed. */
@@ -52,8 +54,9 @@ export function watchGrowth(
     if (change.before.has(worker.id) || worker.ready) continue
     const failedSinceMs = tracks.get(worker.id)?.failedSinceMs
     if (failedSinceMs !== undefined) {
+      const isLong = failedSinceMs - change.sinceMs > LONG_LOAD_MS
       const waitMs = Math.min(NEXT_TRY_MS, NEXT_TRY * description.maxRetryMs)
-      if (worker.alive === false && nowMs - failedSinceMs < waitMs)
+      if (isLong && worker.alive === false && nowMs - failedSinceMs < waitMs)
         return { state: 'between_tries' }
       return { state: 'failed', keep: index, why: 'its process ended while loading' }
     }
