@@ -10,7 +10,8 @@ export interface Trial {
   before: Baseline | undefined
 }
 
-export type Verdict = 'measuring' | 'helps' | 'useless'
+/** `unsure`: it looks useless, and what it is held against may be wrong. */
+export type Verdict = 'measuring' | 'helps' | 'unsure' | 'useless'
 
 /** A service time grown by less than this is no contention. */
 const CONTENTION = 1.25
@@ -33,13 +34,15 @@ export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): 
   const grown = after.serviceMs / before.serviceMs
   if (grown <= CONTENTION) return 'helps'
   if (after.spanMs < 5_000) return 'measuring'
+  if (!after.saturated) return 'helps'
   // Where medians of a few reports are all that is known, what looks like contention may be chance.
   const doubt = before.doubt * after.doubt
-  if (grown <= CONTENTION * doubt) return 'helps'
-  if (!after.saturated) return 'helps'
+  if (grown <= CONTENTION * doubt) return 'unsure'
   if (after.answers < 50 && elapsed < LONGEST_MS) return 'measuring'
   // What the old workers could serve at most, which is more than they did where the load had only just risen.
   const capacity = Math.max(before.throughput, (trial.from * 1000) / before.serviceMs)
-  const gain = (after.throughput * doubt) / capacity - 1
-  return gain < (WORTHWHILE * (trial.to - trial.from)) / trial.from ? 'useless' : 'helps'
+  const worthwhile = 1 + (WORTHWHILE * (trial.to - trial.from)) / trial.from
+  const gained = after.throughput / capacity
+  if (gained >= worthwhile) return 'helps'
+  return gained * doubt >= worthwhile ? 'unsure' : 'useless'
 }

@@ -41,11 +41,13 @@ export const onTrial: Rule = view => {
   }
   if (verdict === 'helps') {
     const knee = trial.to > (memory.knee?.most ?? Infinity) ? undefined : memory.knee
-    return learned(view, { trial: undefined, knee, proven: Math.max(memory.proven, trial.to) })
+    const proven = Math.max(memory.proven, trial.to)
+    return learned(view, { trial: undefined, knee, proven, unsureAt: undefined })
   }
+  if (verdict === 'unsure') return learned(view, { trial: undefined, unsureAt: trial.to })
   const why = `${trial.to} workers served no more than ${trial.from}`
   const knee = learnLimit(memory.knee, trial.from, why, nowMs)
-  return learned(view, { trial: undefined, knee, proven: trial.from })
+  return learned(view, { trial: undefined, knee, proven: trial.from, unsureAt: undefined })
 }
 
 export const unknown: Rule = view => {

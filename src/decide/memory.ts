@@ -41,6 +41,8 @@ export interface PoolMemory {
   trial: Trial | undefined
   /** The most workers that were seen to work beside each other. */
   proven: number
+  /** The worker count after a growth that looked useless and was not proven to be. */
+  unsureAt: number | undefined
   knee: Limit | undefined
   ceiling: Limit | undefined
   /** The worker count that we commanded or found; another one in the list was set by somebody else. */
@@ -86,6 +88,7 @@ export function newPool(nowMs: number): PoolMemory {
     change: undefined,
     trial: undefined,
     proven: 1,
+    unsureAt: undefined,
     knee: undefined,
     ceiling: undefined,
     expected: undefined,

@@ -82,6 +82,8 @@ export function nextStep(
   description: Description,
 ): number {
   const together = mayLoadTogether(memory.loading, description.startupTimeoutMs)
+  // One more tells, by what is known better now, whether the ones before were of use.
+  if (memory.unsureAt === from) return Math.min(target, from + 1)
   const queueHalfFull = (description.pending ?? 0) > (description.queueFree ?? Infinity)
   const proven = queueHalfFull ? Infinity : 2 * Math.max(1, from, memory.proven)
   return Math.min(target, proven, from + together)

@@ -1,6 +1,9 @@
 import t from 'tap'
 import type { Baseline, Sample } from '../../src/decide/demand.ts'
 import { judge } from '../../src/decide/knee.ts'
+import { newPool } from '../../src/decide/memory.ts'
+import { nextStep } from '../../src/decide/sizing.ts'
+import type { Description } from '../../src/model.ts'
 
 /** Samples of ten seconds after a growth to `workers`, saturated, with so many answers a second of so many milliseconds. */
 function after(workers: number, perSecond: number, serviceMs: number): Sample[] {
@@ -53,7 +56,20 @@ t.test('it takes a while, and without evidence nothing speaks against them', asy
 t.test('a baseline of a few reports proves nothing that chance could have done', async t => {
   const reported = (serviceMs: number, doubt: number) => ({ throughput: 0, serviceMs, doubt })
   // Of requests of 50 to 150 ms the median of three may well be 55.
-  t.equal(verdict(1, 2, reported(55, 1.5), after(2, 20, 100)), 'helps')
+  t.equal(verdict(1, 2, reported(55, 1.5), after(2, 20, 100)), 'unsure')
   t.equal(verdict(1, 2, reported(55, 1.1), after(2, 20, 100)), 'useless')
   t.equal(verdict(1, 5, reported(28, 2), after(5, 9, 550)), 'useless', 'what is plain is seen')
+})
+
+t.test('after a growth that may have been useless only one more is added', async t => {
+  const description = { startupTimeoutMs: 120_000, pending: 90, queueFree: 10 } as Description
+  const loading = { aloneMs: 200, slowdown: 0 }
+  const known = { ...newPool(0), loading }
+  t.equal(nextStep(2, 8, known, description), 8, 'with the queue nearly full')
+  t.equal(nextStep(2, 8, { ...known, unsureAt: 2 }, description), 3)
+  t.equal(
+    nextStep(3, 8, { ...known, unsureAt: 2 }, description),
+    8,
+    'of another count it tells nothing',
+  )
 })
