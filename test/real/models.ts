@@ -16,6 +16,8 @@ export interface Behaviour {
   lock: boolean
   /** A worker that loads while this many minus one others live fails to; null: none fails. */
   failFrom: number | null
+  /** How long such a load takes until it fails. */
+  failAfterMs: number
   /** `kill` dies by SIGKILL as on an out-of-memory kill; `hang` never returns. */
   failMode: 'cuda' | 'mem' | 'plain' | 'exit' | 'kill' | 'hang'
   /** Taken at a worker's first request and kept. */
@@ -29,6 +31,7 @@ const DEFAULT_BEHAVIOUR: Behaviour = {
   loadMs: 0,
   lock: false,
   failFrom: null,
+  failAfterMs: 0,
   failMode: 'plain',
   allocMiB: 0,
   decoy: 'answer',

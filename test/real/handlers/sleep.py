@@ -75,6 +75,7 @@ class Sleep:
                 os.close(held)
                 place += 1
         if behaviour["failFrom"] and place >= behaviour["failFrom"]:
+            time.sleep(behaviour["failAfterMs"] / 1000)
             fail(behaviour["failMode"])
 
     def behaviour(self):
