@@ -15,7 +15,6 @@ import { gpuViewOf, type GpuView } from './gpu/room.ts'
 import { takeIn } from './intake.ts'
 import type { Ledger } from './ledger.ts'
 import { newPool, type Memory, type PoolMemory } from './memory.ts'
-import { boundOf, isBelowFirst } from './bound.ts'
 import { decidePod, openLedger, takeInPod, type PoolUse } from './pod.ts'
 import { podDemand } from './pods.ts'
 import { refusalOf } from './refusals.ts'
@@ -65,7 +64,7 @@ export function decide(
     const reachable = seen.torchserve.state === 'fresh'
     return { pool, memory: takeIn(before, pool, { outcomes, reachable }, nowMs) }
   })
-  const uses = pools.flatMap(pool => useOf(policies, pool, boundOf(memory.pod)))
+  const uses = pools.flatMap(pool => useOf(policies, pool))
   const pod = takeInPod(memory.pod, seen, uses, nowMs)
   const ledger = openLedger(pod, seen.pod, uses, policies.memory, nowMs)
   const gpu = learnGpus(memory.gpu, seen, nowMs)
@@ -81,7 +80,7 @@ export function decide(
   })
   const views = decided.flatMap(one => one.view ?? [])
   const isSeen = seen.torchserve.state === 'fresh' && uses.length === pools.length
-  const sure = isSeen && uses.every(use => use.isSure) && !isBelowFirst(pod, ledger.need)
+  const sure = isSeen && uses.every(use => use.isSure)
   const resized = decidePod(pod, seen.pod, { ledger, sure }, policies.memory, nowMs)
   return {
     decisions: decided.flatMap(one => one.decision),
@@ -108,20 +107,19 @@ interface Taken {
   memory: PoolMemory
 }
 
-/** What a pool's workers hold and cost, once it was described; `bound` is the most that one can cost where nothing tells. */
-function useOf(policies: Policies, { pool, memory }: Taken, bound: number | undefined): PoolUse[] {
+/** What a pool's workers hold and cost, once it was described. */
+function useOf(policies: Policies, { pool, memory }: Taken): PoolUse[] {
   if (pool.description.state === 'absent') return []
   const { id, workers } = pool.description.value
   const policy = policies.pool(id.model)
   const isScaled = refusalOf({ policy, description: pool.description.value, memory }) === undefined
-  const known = costOf(memory.cost, policy)
-  const held = workers.map(({ use }) => use?.bytes ?? known)
+  const cost = costOf(memory.cost, policy)
+  const held = workers.map(({ use }) => use?.bytes ?? cost)
   const ordered = memory.change?.action.kind === 'grow' ? memory.change.action.to : 0
   return [
     {
       key: pool.key,
-      cost: known ?? bound,
-      isBound: known === undefined,
+      cost,
       workers: Math.max(workers.length, ordered),
       kept: isScaled ? policy.minWorkers : workers.length,
       isSure: workers.length === 0 || isSure(memory.cost, policy),
@@ -202,7 +200,7 @@ function viewOf(
     holdMs,
     listed: description.workers.length,
     waiting: description.pending ?? 0,
-    workerBytes: ledger.isBound(pool.key) ? undefined : ledger.cost(pool.key),
+    workerBytes: ledger.cost(pool.key),
     memoryMost: ledger.most(pool.key),
     memory: { ...memory, workers: census.tracks, window },
   }

@@ -1,10 +1,13 @@
 /** Who may hold how much of the container's memory: no worker starts without its own. */
 import type { PoolKey } from '../model.ts'
+import type { First } from './bound.ts'
 import { inMib } from './words.ts'
 
 const MIB = 2 ** 20
 /** A share over what was seen, until more is known to be needed. */
 export const MARGIN = 0.1
+/** Bounds the search for the most that fit. */
+const MOST_WORKERS = 1_000
 
 export interface Account {
   key: PoolKey
@@ -14,13 +17,13 @@ export interface Account {
   workers: number
   /** What the pool has whatever the load: its minimum, or all of them where they are not scaled. */
   kept: number
-  /** `cost` is only the most that it can be. */
-  isBound: boolean
 }
 
 export interface Books {
   /** What TorchServe holds beside its workers; undefined: not known. */
   base: number | undefined
+  /** A container in which workers served, for those of which the cost is not known. */
+  first: First | undefined
   /** A share over what was seen: for peaks between two looks, and for loads that need more than they keep. */
   margin: number
   /** What may be used now; Infinity where nothing limits it, undefined where that is not known. */
@@ -70,8 +73,9 @@ export class Ledger {
     return this.#accounts.get(key)?.cost
   }
 
+  /** Whether of a pool's workers only the most that they can need is known. */
   isBound(key: PoolKey): boolean {
-    return this.#accounts.get(key)?.isBound === true
+    return this.#books.first !== undefined && this.cost(key) === undefined
   }
 
   /**
@@ -82,8 +86,9 @@ export class Ledger {
     const { base = 0, granted, lasting, margin } = this.#books
     const account = this.#accounts.get(key)
     if (!account || granted === Infinity) return Infinity
-    if (granted === undefined || account.cost === undefined || this.need === undefined) {
-      return account.workers
+    if (granted === undefined || this.need === undefined) return account.workers
+    if (account.cost === undefined || this.#isBounded(each => each.kept)) {
+      return this.#mostBounded(account, lasting)
     }
     const others = this.#kept(each => each !== account)
     const room = withoutMargin(lasting, margin) - base - others
@@ -100,8 +105,9 @@ export class Ledger {
   share(workersOf: ReadonlyMap<PoolKey, number>): number | undefined {
     const { base = 0, granted, lasting, margin } = this.#books
     if (granted === undefined || granted === Infinity || this.need === undefined) return undefined
-    let taken = 0
-    let least = 0
+    const among = (most: number) => (each: Account) => Math.min(workersOf.get(each.key) ?? 0, most)
+    let taken = this.#unknownBytes(among(Infinity), 0)
+    let least = this.#unknownBytes(among(1), 0)
     for (const [key, workers] of workersOf) {
       const cost = this.cost(key) ?? 0
       taken += workers * cost
@@ -151,16 +157,49 @@ export class Ledger {
       .reduce((sum, { cost = 0, kept }) => sum + kept * cost, 0)
   }
 
+  #mostBounded(account: Account, bytes: number): number {
+    const need = (workers: number) =>
+      this.#sum(each => (each === account ? workers : each.kept)) ?? Infinity
+    let most = this.#books.first?.workers.get(account.key) ?? 0
+    while (most < MOST_WORKERS && need(most + 1) <= bytes) most++
+    return most
+  }
+
+  /** With the margin, for so many workers of each pool. */
   #sum(workersOf: (account: Account) => number): number | undefined {
-    const { base, margin } = this.#books
-    let sum = base
+    const { base, first, margin } = this.#books
+    const isBounded = this.#isBounded(workersOf)
+    if (isBounded && !first) return undefined
+    let sum = isBounded ? this.#unknownBytes(workersOf, 1) : (base ?? 0)
     for (const account of this.#accounts.values()) {
-      const workers = workersOf(account)
-      if (workers === 0) continue
-      if (account.cost === undefined || sum === undefined) return undefined
-      sum += workers * account.cost
+      const within = isBounded ? (first?.workers.get(account.key) ?? 0) : 0
+      sum += Math.max(0, workersOf(account) - within) * (account.cost ?? 0)
     }
-    return sum === undefined ? undefined : Math.ceil((sum * (1 + margin)) / MIB) * MIB
+    return Math.ceil((sum * (1 + margin)) / MIB) * MIB
+  }
+
+  /** Whether it must be reckoned by what the first workers had. */
+  #isBounded(workersOf: (account: Account) => number): boolean {
+    const isUnknown = (each: Account) => each.cost === undefined && workersOf(each) > 0
+    return this.#books.base === undefined || [...this.#accounts.values()].some(isUnknown)
+  }
+
+  /**
+   * The most that the workers can need of which the cost is not known. What the first ones had is enough for all of them: for no
+   * pool more than k times as many, k times that is. The average would be too little where one model needs more than another.
+   */
+  #unknownBytes(workersOf: (account: Account) => number, least: number): number {
+    const { first } = this.#books
+    if (!first) return 0
+    let times = least
+    let beside = 0
+    for (const account of this.#accounts.values()) {
+      if (account.cost !== undefined) continue
+      const had = first.workers.get(account.key) ?? 0
+      if (had > 0) times = Math.max(times, workersOf(account) / had)
+      else beside += workersOf(account)
+    }
+    return (times + beside) * Math.floor(withoutMargin(first.limitBytes, MARGIN))
   }
 
   #unknown({ key }: Account): string {

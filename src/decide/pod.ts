@@ -61,7 +61,7 @@ export function takeInPod(
 ): PodMemory {
   const settled = resized ? settleResize(before.resize, resized) : before.resize
   const resize = find(settled, pod, nowMs)
-  const first = before.first ?? firstOf(pod, torchserve, pools)
+  const first = firstOf(before.first, pod, torchserve, pools)
   const memory = learnMargin({ ...before, first, resize }, pod, nowMs)
   if (pod.memory.state === 'fresh') {
     // A TorchServe that is only starting holds little, and one whose workers are not seen all of them.
@@ -77,10 +77,11 @@ export function takeInPod(
     }
   }
   if (memory.declaredBase !== undefined || pod.state.state !== 'fresh') return memory
-  const isUnknown = (use: PoolUse) => use.workers > 0 && (use.isBound || use.cost === undefined)
   const has = first?.requestBytes ?? requestOf(pod.state.value)
-  if (has === undefined || pools.some(isUnknown)) return memory
   const workersOf = (use: PoolUse) => (first ? (first.workers.get(use.key) ?? 0) : use.workers)
+  const isUnknown = (use: PoolUse) =>
+    use.cost === undefined && Math.max(use.workers, workersOf(use)) > 0
+  if (has === undefined || pools.some(isUnknown)) return memory
   const workers = pools.reduce((sum, pool) => sum + workersOf(pool) * (pool.cost ?? 0), 0)
   return { ...memory, declaredBase: Math.max(0, withoutMargin(has, MARGIN) - workers) }
 }
@@ -107,8 +108,8 @@ export function openLedger(
 }
 
 function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: number): Books {
-  // What a worker needs at most, all of the container by their number, has TorchServe's own need in it.
-  const base = largest(memory.base) ?? memory.declaredBase ?? (memory.first ? 0 : undefined)
+  const { first } = memory
+  const base = largest(memory.base) ?? memory.declaredBase
   const margin = active(memory.margin, nowMs)?.most ?? MARGIN
   const granted = grantedBytes(pod, policy)
   const cap = capOf(memory, pod, policy)
@@ -121,13 +122,14 @@ function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: n
   const lasting = Math.max(Math.min(cap, refusedAt), granted ?? 0)
   if (memory.resize.suspect) {
     const because = 'the pod may have kept an older limit, which is being set right'
-    return { base, margin, granted: 0, most: 0, lasting, because }
+    return { base, first, margin, granted: 0, most: 0, lasting, because }
   }
   const isRefused = ceiling !== undefined && ceiling.most < cap
   const ofThem = isRefused ? `more was refused: ${ceiling.why}` : `the cap is ${inMib(cap)}`
   const has = granted === undefined ? '' : `the container has ${inMib(granted)}; `
   const because = `${has}${trouble?.text ?? ofThem}`
-  return { base, margin, granted, most: trouble ? (granted ?? 0) : feasible, lasting, because }
+  const most = trouble ? (granted ?? 0) : feasible
+  return { base, first, margin, granted, most, lasting, because }
 }
 
 /** The most that may be asked for: a Burstable container's request stays a little below its limit. */

@@ -207,13 +207,12 @@ t.test('a new pod that takes over a part of the load adds nothing to the sum', t
   t.end()
 })
 
-const books = { base: 300 * MIB, margin: 0.1, granted: 500 * MIB, because: '' }
+const books = { base: 300 * MIB, first: undefined, margin: 0.1, granted: 500 * MIB, because: '' }
 const account = (key: string, workers: number, kept: number, cost = 100): Account => ({
   key,
   workers,
   kept,
   cost: cost * MIB,
-  isBound: false,
 })
 
 t.test('pools share the memory, whatever they hold of it now', t => {
