@@ -75,7 +75,7 @@ function workersBelow(pid: number): number {
 }
 
 t.test('a load that fails only once leaves no worker behind that nobody lists', async t => {
-  const behaviour = { loadMs: 300, failAfterMs: 4_000, failFrom: 2, failMode: 'exit' } as const
+  const behaviour = { loadMs: 4_000, failAfterMs: 4_000, failFrom: 2, failMode: 'exit' } as const
   const server = await startTorchServe({ models: [{ name: 'm', behaviour }] })
   t.teardown(() => server.stop())
   const agent = await startAgent(server)
