@@ -73,6 +73,8 @@ export interface Description {
   pending: number | undefined
   queueFree: number | undefined
   refusal: Refusal | undefined
+  /** What new workers will run on; absent where TorchServe does not say. */
+  device?: 'cpu' | 'gpu' | undefined
 }
 
 /** TorchServe's counters of one pool since it started; they fall only when it restarts. */

@@ -40,6 +40,6 @@ export const gpuPoolProperties = {
     enum: ['hold', 'grow'],
     default: 'hold',
     description:
-      'What happens to a model on a GPU whose free memory is not known: `hold` starts no worker beyond the minimum, `grow` goes on, at the risk that a worker runs out of memory while loading, or makes its neighbours do so.',
+      'What happens to a model on a GPU whose free memory is not known: `hold` starts no worker beyond the minimum and beyond the first, `grow` goes on, at the risk that a worker runs out of memory while loading, or makes its neighbours do so.',
   },
 } as const

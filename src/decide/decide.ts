@@ -10,6 +10,7 @@ import type {
 } from '../model.ts'
 import { costOf, isSure } from './cost.ts'
 import { drain, whileDraining } from './drain.ts'
+import { seenOnGpu } from './gpu/device.ts'
 import { learnGpus } from './gpu/learn.ts'
 import { gpuViewOf, type GpuView } from './gpu/room.ts'
 import { takeIn } from './intake.ts'
@@ -146,7 +147,7 @@ function decidePool(
   if (pool.description.state === 'absent') {
     return { key: pool.key, decision: [], memory, urgent: [] }
   }
-  const known = { ...memory, onGpu: gpu !== undefined }
+  const known = { ...memory, onGpu: seenOnGpu(pool, memory) }
   const view = {
     ...viewOf(policies, pool, pool.description, { memory: known, ledger }, nowMs),
     gpu,

@@ -58,8 +58,8 @@ export interface PoolMemory {
   requestsWithWorkers: number | undefined
   /** All workers restarted when one was added: cpu_launcher_enable, which cannot be seen otherwise. */
   launcher: boolean
-  /** Its workers run on GPUs; as last seen, while there are none. */
-  onGpu: boolean
+  /** Its workers run on GPUs; as last seen, while there are none. Undefined: none was ever seen. */
+  onGpu: boolean | undefined
 }
 
 export interface Memory {
@@ -99,6 +99,6 @@ export function newPool(nowMs: number): PoolMemory {
     waitingTicks: 0,
     requestsWithWorkers: undefined,
     launcher: false,
-    onGpu: false,
+    onGpu: undefined,
   }
 }

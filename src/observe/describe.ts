@@ -39,6 +39,7 @@ export function readDescriptions(
       pending: queue?.number('pendingRequests'),
       queueFree: queue?.number('remainingCapacity'),
       refusal: readRefusal(fields),
+      device: readDevice(fields.text('deviceType', '')),
     }
   })
 }
@@ -56,6 +57,10 @@ function readWorker(fields: Fields): Worker {
     gpuUse: readGpuUsage(fields.text('gpuUsage', '')),
     memoryBytes: memory > 0 ? memory : undefined,
   }
+}
+
+function readDevice(text: string): Description['device'] {
+  return text === 'cpu' || text === 'gpu' ? text : undefined
 }
 
 function readRefusal(fields: Fields): Refusal | undefined {

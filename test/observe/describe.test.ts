@@ -45,6 +45,7 @@ t.test('one version', t => {
       pending: 0,
       queueFree: 100,
       refusal: undefined,
+      device: 'cpu',
     },
   ])
   t.end()
@@ -73,7 +74,10 @@ t.test('an older TorchServe tells less', t => {
     pending: undefined,
     queueFree: undefined,
     refusal: undefined,
+    device: undefined,
   })
+  t.equal(one({ deviceType: '' })?.device, undefined)
+  t.equal(one({ deviceType: 'gpu' })?.device, 'gpu')
   t.equal(one({ responseTimeout: 600 })?.startupTimeoutMs, 600_000, 'loading had as long')
   t.equal(one({ responseTimeout: 600, startupTimeout: 30 })?.startupTimeoutMs, 30_000)
   t.match(one({ batchSize: null, maxBatchDelay: null }), { batchSize: 1, maxBatchDelayMs: 100 })

@@ -2,7 +2,7 @@ import type { GpuInputs } from '../../model.ts'
 import { change, hold, type Ruling } from '../ruling.ts'
 import type { View } from '../view.ts'
 import { count } from '../words.ts'
-import { gib, SPARE } from './room.ts'
+import { gib, LEAST_BYTES, SPARE } from './room.ts'
 
 /** With the CPUs this busy and the GPU this idle, more workers would only wait for the CPUs. */
 const CPU_FULL = 0.9
@@ -10,7 +10,7 @@ const GPU_IDLE = 0.6
 
 /**
  * Lets a growth pass as far as the GPU has room for it. Where the room is not known, no worker is started beyond the minimum,
- * nor beyond the first one, which somebody has asked for.
+ * nor beyond the first one, which somebody has asked for; and not even that where there is no room for a CUDA context.
  */
 export function withinGpu(view: View, ruling: Ruling): Ruling {
   const { gpu, listed, policy } = view
@@ -28,6 +28,12 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
     return hold(view, 'cpu_full', `${because} Not done: ${why}.`)
   }
   if (gpu.fits === undefined) {
+    const { mostBytes = Infinity } = gpu
+    if (mostBytes < LEAST_BYTES) {
+      const room = `${gib(Math.max(0, mostBytes))} of GPU memory can be given out at the most`
+      const why = `${room}, and a worker’s CUDA context alone takes up to ${gib(LEAST_BYTES)}`
+      return hold(view, 'gpu_full', `${because} Not done: ${why}.`)
+    }
     const asked = action.to <= Math.max(1, policy.minWorkers)
     if (asked || policy.gpuMemoryUnknown === 'grow') return ruling
     return hold(view, 'gpu_unknown', `${because} Not done: ${gpu.why}.`)

@@ -1,8 +1,9 @@
 /** How many more workers of a model its GPUs have room for. */
 import type { PoolPolicy } from '../../config.ts'
-import type { GpuInputs, HostSeen, Observation, PoolKey, Reading } from '../../model.ts'
+import type { GpuInputs, HostSeen, Observation, PoolKey, PoolSeen, Reading } from '../../model.ts'
 import type { PoolMemory } from '../memory.ts'
 import { largest } from '../window.ts'
+import { runsOnGpu } from './device.ts'
 import { foretell } from './landing.ts'
 import { lastSettled, type GpuMemory, type Settled } from './learn.ts'
 import { crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
@@ -12,6 +13,8 @@ export interface GpuView {
   /** Workers that fit, one landing after the other; undefined: unknown, and `why`. */
   fits: number | undefined
   why: string
+  /** Where it is not known how many fit: what can be given out at the most; undefined where that is not known either. */
+  mostBytes?: number | undefined
   /** It will be known in a moment, without anybody doing anything. */
   soon: boolean
   /** What is wrong with a GPU that the next worker may land on: nothing is started, not even what was asked for. */
@@ -26,6 +29,8 @@ export const SPARE = 1.15
 /** What must stay free for contexts and fragmentation: 512 MiB, or 5 %. */
 const MARGIN_BYTES = 512 * MIB
 const MARGIN_SHARE = 0.05
+/** Less is no worker's need: a CUDA context alone takes up to this (518 MiB on a whole H100), and the model comes on top. */
+export const LEAST_BYTES = 512 * MIB
 /** Over what is used per worker, while it is all that is known of a worker's need. */
 const GUESS = 1.5
 
@@ -39,9 +44,7 @@ export interface Rivals {
 export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuView | undefined {
   const pool = seen.pools.find(one => one.key === key)
   if (pool === undefined || pool.description.state === 'absent') return undefined
-  const { workers } = pool.description.value
-  const onGpu = workers.length === 0 ? rivals.memoryOf(key)?.onGpu : workers.some(({ gpu }) => gpu)
-  if (!onGpu) return undefined
+  if (!runsOnGpu(pool, rivals.memoryOf(key), seen)) return undefined
   const policy = rivals.policies.pool(pool.description.value.id.model)
   const crews = crewsOf(seen)
   const places = placesOf(seen, crews ?? [])
@@ -77,24 +80,26 @@ function roomFor(one: Case): GpuView {
   const rooms = places.map(place => roomOn(place, one))
   const guessed = known === undefined && bytes !== undefined
   const inputs = { ...nothing, workerBytes: bytes ?? null, guessed }
-  const unknown = rooms.find(room => room.why !== undefined)
-  if (unknown?.why !== undefined) {
-    return { fits: undefined, why: unknown.why, soon: unknown.soon ?? false, inputs }
-  }
   const free = rooms.map(room => room.bytes)
   const fullest = Math.min(...free)
   const first = orderOf(1, one)?.[0]
+  const most = first === undefined ? fullest : (free[first] ?? fullest)
+  const unknown = rooms.find(room => room.why !== undefined)
+  if (unknown?.why !== undefined) {
+    const mostBytes = Number.isFinite(most) ? most : undefined
+    return { fits: undefined, why: unknown.why, soon: unknown.soon ?? false, mostBytes, inputs }
+  }
   const landing = first === undefined ? places : places.filter(place => place.ordinal === first)
   const whole = {
     ...inputs,
     landing: landing.flatMap(place => place.ids),
-    freeBytes: first === undefined ? fullest : (free[first] ?? fullest),
+    freeBytes: most,
   }
   if (bytes === undefined) {
     const why = shared
       ? 'others use the same GPU, so what a worker needs cannot be learnt; STOKER_GPU_WORKER_MEMORY would say it'
       : 'what a worker needs is not known yet'
-    return { fits: undefined, why, soon: !shared, inputs: whole }
+    return { fits: undefined, why, soon: !shared, mostBytes: most, inputs: whole }
   }
   return { fits: fitting(bytes * SPARE, free, one), why: '', soon: false, inputs: whole }
 }
@@ -115,11 +120,7 @@ function fitting(bytes: number, free: readonly number[], one: Case): number {
 
 /** Where the next workers will land; undefined while others are on their way, for nobody knows whose turn comes first. */
 function orderOf(count: number, { places, rivals, seen }: Case): number[] | undefined {
-  const isComing = seen.pools.some(
-    ({ description, key }) =>
-      description.state !== 'absent' &&
-      comingOf(rivals.memoryOf(key), description.value.workers.length) > 0,
-  )
+  const isComing = seen.pools.some(pool => comingOf(pool, seen, rivals) > 0)
   return isComing && places.length > 1
     ? undefined
     : foretell(rivals.gpu.round, count, places.length)
@@ -146,11 +147,14 @@ function guessOf(key: PoolKey, { places, rivals }: Case): number | undefined {
   return bound > 0 ? bound : undefined
 }
 
-/** What can be given out on a place: what is free, less the margin and less what workers are still expected to take. */
+/**
+ * What can be given out on a place: what is free, less the margin and less what workers are still expected to take; with `why`,
+ * that is not known, and it is no more than this.
+ */
 function roomOn(place: Place, one: Case): { bytes: number; why?: string; soon?: boolean } {
   const name = place.ids.join()
   const { freeBytes, totalBytes, usedBytes } = place
-  if (totalBytes === undefined) return { bytes: 0, why: `${name}: its memory is not known` }
+  if (totalBytes === undefined) return { bytes: Infinity, why: `${name}: its memory is not known` }
   const margin = Math.max(MARGIN_BYTES, MARGIN_SHARE * totalBytes)
   const watched = one.rivals.gpu.places.get(name)
   const base = lastSettled(watched)
@@ -159,40 +163,53 @@ function roomOn(place: Place, one: Case): { bytes: number; why?: string; soon?: 
     // Where only the settings tell, the user has said so; anybody else who cannot tell may have strangers there.
     const isDeclared = place.source === 'configuration' && !place.shared
     if (isDeclared && expected.allKnown) return { bytes: totalBytes - expected.bytes - margin }
-    return { bytes: 0, why: `${name}: nobody tells how much of its memory is used` }
+    return { bytes: Infinity, why: `${name}: nobody tells how much of its memory is used` }
   }
-  const { why } = expected
-  if (why !== undefined) return { bytes: 0, why, soon: true }
+  // Before anything has settled: the first reading after the workers changed shows those that are ready.
+  const unreadBytes = watched?.readings ? expected.loadingBytes : expected.newBytes
   // The readings may be older than the workers, and workers have not taken all that they need when they are ready.
   const used = Math.max(
     usedBytes,
     (watched?.idleBytes ?? 0) + expected.bytes,
-    (base?.usedBytes ?? 0) + expected.newBytes,
+    base ? base.usedBytes + expected.newBytes : usedBytes + unreadBytes,
   )
-  return { bytes: usedBytes + freeBytes - used - margin }
+  const bytes = usedBytes + freeBytes - used - margin
+  const { why } = expected
+  return why === undefined ? { bytes } : { bytes, why, soon: true }
+}
+
+interface Expected {
+  bytes: number
+  /** Of those that were not there when it was last settled. */
+  newBytes: number
+  /** Of those that are not ready. */
+  loadingBytes: number
+  allKnown: boolean
+  /** What one of them takes is not known, and counted as the least. */
+  why?: string
 }
 
 /** What the workers of a place, and those on their way, are expected to take. */
-function expectedOn(place: Place, base: Settled | undefined, one: Case) {
+function expectedOn(place: Place, base: Settled | undefined, one: Case): Expected {
   const { crews, places, rivals, seen } = one
-  const expected: { bytes: number; newBytes: number; allKnown: boolean; why?: string } = {
-    bytes: 0,
-    newBytes: 0,
-    allKnown: true,
-  }
-  for (const { description, key } of seen.pools) {
+  const expected: Expected = { bytes: 0, newBytes: 0, loadingBytes: 0, allKnown: true }
+  for (const pool of seen.pools) {
+    const { description, key } = pool
     if (description.state === 'absent') continue
     const listed = crews.find(crew => crew.key === key)?.workers ?? []
-    const there = listed.filter(worker => isOn(worker, place, places)).length
-    const count = there + comingOf(rivals.memoryOf(key), description.value.workers.length)
+    const there = listed.filter(worker => isOn(worker, place, places))
+    const coming = comingOf(pool, seen, rivals)
+    const count = there.length + coming
+    const loading = coming + there.filter(({ ready }) => !ready).length
     const added = Math.max(0, count - (base?.counts.get(key) ?? 0))
     const policy = rivals.policies.pool(description.value.id.model)
     const known = needOf(key, policy, place.shared, rivals.gpu)
     expected.bytes += count * (known ?? 0)
     expected.allKnown &&= known !== undefined || count === 0
     const bytes = known ?? guessOf(key, one)
-    if (bytes !== undefined) expected.newBytes += added * bytes
-    else if (added > 0) {
+    expected.newBytes += added * (bytes ?? LEAST_BYTES)
+    expected.loadingBytes += loading * (bytes ?? LEAST_BYTES)
+    if (bytes === undefined && added > 0) {
       expected.why ??= `what a worker of ${key} takes on the GPU is still being measured`
     }
   }
@@ -200,10 +217,12 @@ function expectedOn(place: Place, base: Settled | undefined, one: Case) {
 }
 
 /** Workers that were asked for and are not listed yet. */
-function comingOf(memory: PoolMemory | undefined, listed: number): number {
+function comingOf(pool: PoolSeen, seen: Observation, { memoryOf }: Rivals): number {
+  const memory = memoryOf(pool.key)
   const action = memory?.change?.action
-  if (!memory?.onGpu || (action?.kind !== 'grow' && action?.kind !== 'repair')) return 0
-  return Math.max(0, action.to - listed)
+  if (action?.kind !== 'grow' && action?.kind !== 'repair') return 0
+  if (pool.description.state === 'absent' || !runsOnGpu(pool, memory, seen)) return 0
+  return Math.max(0, action.to - pool.description.value.workers.length)
 }
 
 function activityOf(places: readonly Place[] | undefined): number | null {

@@ -17,7 +17,7 @@ export interface GpuWatchOptions {
 }
 
 export interface GpuWatch {
-  /** What is known of the GPUs; nothing is asked before a worker was seen on one. Never blocks, never throws. */
+  /** What is known of the GPUs; nothing is asked before a worker was seen on one, or is to come there. Never blocks, never throws. */
   look(pools: readonly PoolSeen[]): {
     gpus: Reading<readonly GpuSeen[]>
     host: Reading<HostSeen>
@@ -63,7 +63,8 @@ const unused = { state: 'absent', why: 'no model runs on a GPU' } as const
 function usesGpu(pools: readonly PoolSeen[]): boolean {
   return pools.some(
     ({ description }) =>
-      description.state !== 'absent' && description.value.workers.some(worker => worker.gpu),
+      description.state !== 'absent' &&
+      (description.value.device === 'gpu' || description.value.workers.some(worker => worker.gpu)),
   )
 }
 

@@ -26,6 +26,8 @@ export interface Model {
   rate?: number
   serviceMs?: number
   loadMs?: number
+  /** What TorchServe says that its workers run on; older ones do not. */
+  device?: Description['device']
   policy?: Partial<typeof policy>
 }
 
@@ -86,6 +88,7 @@ export class GpuWorld {
       serviceMs: 100,
       loadMs: 2_000,
       policy: {},
+      device: undefined,
       ...model,
       workers: [],
       requests: 0,
@@ -242,6 +245,7 @@ export class GpuWorld {
   }
 
   #describe(pool: Pool): PoolSeen {
+    const gpu = pool.device !== 'cpu'
     const value: Description = {
       id: { model: pool.key, version: '1.0' },
       isDefault: true,
@@ -257,14 +261,18 @@ export class GpuWorld {
         pid,
         ready: readyMs <= this.nowMs,
         alive: undefined,
-        gpu: true,
-        gpuUse: this.tellsGpuIds ? { gpuId, usedBytes: undefined, activity: undefined } : undefined,
+        gpu,
+        gpuUse:
+          gpu && this.tellsGpuIds
+            ? { gpuId, usedBytes: undefined, activity: undefined }
+            : undefined,
         use: undefined,
         memoryBytes: undefined,
       })),
       pending: Math.floor(pool.pending),
       queueFree: QUEUE - Math.floor(pool.pending),
       refusal: undefined,
+      device: pool.device,
     }
     const description = { state: 'fresh', value, atMs: this.nowMs } as const
     return { key: pool.key, description, counters: this.#counters(pool) }

@@ -238,6 +238,12 @@ t.test('as long as no worker was on a GPU nobody is asked', async t => {
   look([onGpu()])
   look([])
   t.equal(asked, 2, 'once one was seen, also while there is none')
+  const pool = onGpu()
+  if (pool.description.state !== 'fresh') throw new Error('no description')
+  const value = { ...pool.description.value, workers: [], device: 'gpu' } as const
+  const first = await watching(t, [finder])
+  first.look([{ ...pool, description: { ...pool.description, value } }])
+  t.equal(asked, 3, 'and before the first one is woken')
 })
 
 t.test('a card with slices is nobody’s whole card, whoever its rows name', async t => {
