@@ -154,15 +154,19 @@ function guessOf(key: PoolKey, { places, rivals }: Case): number | undefined {
 function roomOn(place: Place, one: Case): { bytes: number; why?: string; soon?: boolean } {
   const name = place.ids.join()
   const { freeBytes, totalBytes, usedBytes } = place
-  if (totalBytes === undefined) return { bytes: Infinity, why: `${name}: its memory is not known` }
-  const margin = Math.max(MARGIN_BYTES, MARGIN_SHARE * totalBytes)
+  // Some tell what is used and free, but not what the driver keeps for itself, which nobody could use.
+  const usable =
+    usedBytes === undefined || freeBytes === undefined ? undefined : usedBytes + freeBytes
+  const whole = totalBytes ?? usable
+  if (whole === undefined) return { bytes: Infinity, why: `${name}: its memory is not known` }
+  const margin = Math.max(MARGIN_BYTES, MARGIN_SHARE * whole)
   const watched = one.rivals.gpu.places.get(name)
   const base = lastSettled(watched)
   const expected = expectedOn(place, base, one)
   if (usedBytes === undefined || freeBytes === undefined) {
     // Where only the settings tell, the user has said so; anybody else who cannot tell may have strangers there.
     const isDeclared = place.source === 'configuration' && !place.shared
-    if (isDeclared && expected.allKnown) return { bytes: totalBytes - expected.bytes - margin }
+    if (isDeclared && expected.allKnown) return { bytes: whole - expected.bytes - margin }
     return { bytes: Infinity, why: `${name}: nobody tells how much of its memory is used` }
   }
   // Before anything has settled: the first reading after the workers changed shows those that are ready.

@@ -137,9 +137,8 @@ function seenOf(device: Device, ordinal: number, atMs: number): GpuSeen {
   const virtual = whole.has(`${PREFIX}DEV_FB_USED`) && own.size > 0
   const rows = virtual ? whole : own
   const [used, free] = [rows.get(`${PREFIX}DEV_FB_USED`), rows.get(`${PREFIX}DEV_FB_FREE`)]
-  const reserved = rows.get(`${PREFIX}DEV_FB_RESERVED`) ?? 0
-  const sum = used === undefined || free === undefined ? undefined : used + free + reserved
-  const total = rows.get(`${PREFIX}DEV_FB_TOTAL`) ?? sum
+  const parts = [used, free, rows.get(`${PREFIX}DEV_FB_RESERVED`)]
+  const total = rows.get(`${PREFIX}DEV_FB_TOTAL`) ?? sumOf(parts)
   const active = rows.get(`${PREFIX}PROF_GR_ENGINE_ACTIVE`)
   // Of a slice it is unknown to the driver, and some versions say 0.
   const util = gpuInstance === undefined ? rows.get(`${PREFIX}DEV_GPU_UTIL`) : undefined
@@ -157,6 +156,12 @@ function seenOf(device: Device, ordinal: number, atMs: number): GpuSeen {
     source: 'dcgm',
     atMs,
   }
+}
+
+/** Undefined where one is missing: without the reserved part it would be a smaller GPU than there is. */
+function sumOf(parts: readonly (number | undefined)[]): number | undefined {
+  const known = parts.filter(part => part !== undefined)
+  return known.length < parts.length ? undefined : known.reduce((sum, part) => sum + part, 0)
 }
 
 const bytes = (mib: number | undefined) => (mib === undefined ? undefined : mib * MIB)

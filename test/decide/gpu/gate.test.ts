@@ -160,6 +160,16 @@ t.test('a number without a total is not enough; a configured total makes it so',
   t.equal(blind.pool('m').workers.length, 1)
 })
 
+t.test('what is used and free is enough, where nobody tells the total', async t => {
+  const told = { totalBytes: undefined, source: 'dcgm' } as const
+  const device = { ...a100, told }
+  const world = new GpuWorld([device], [{ key: 'm', workers: 1, needMib: 1_868, rate: 600 }])
+  world.run(400)
+  t.equal(world.outOfMemory, 0)
+  t.match(world.last('m').reason, 'gpu_full')
+  t.ok(world.usedMib(0) > 70_000)
+})
+
 t.test('without anybody to tell what is used, the settings alone do the sum', async t => {
   const told = { usedBytes: undefined, freeBytes: undefined, source: 'configuration' } as const
   const model = { key: 'm', workers: 1, needMib: 1_868, rate: 200 }

@@ -73,6 +73,28 @@ t.test('a whole GPU of this pod, beside those of others', async t => {
   ])
 })
 
+t.test(
+  'the total is told, or the sum of all its parts; without the reserved one it is not known',
+  async t => {
+    const rows = memory({ ...card, ...own }, 1_868, 79_183, 869)
+    const reserved = /FB_RESERVED/
+    const without = await dcgm(
+      t,
+      rows.filter(row => !reserved.test(row)),
+    )
+    await without.settle()
+    const page = await without.metrics()
+    t.notOk(page.some(one => one.includes('memory_total')))
+    t.ok(page.includes(`stoker_gpu_memory_free_bytes${labels()} ${79_183 * MIB}`))
+    const told = line('DEV_FB_TOTAL', { ...card, ...own }, 81_920)
+    const whole = await dcgm(t, [...rows.filter(row => !reserved.test(row)), told])
+    await whole.settle()
+    t.ok(
+      (await whole.metrics()).includes(`stoker_gpu_memory_total_bytes${labels()} ${81_920 * MIB}`),
+    )
+  },
+)
+
 t.test('on MIG the slice counts, not its parent, and GPU_UTIL 0 is no activity', async t => {
   const lines = [
     ...memory({ ...card, ...own }, 11_125, 70_000),
