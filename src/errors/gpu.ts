@@ -73,6 +73,11 @@ export const gpuErrors = {
     remedy: 'Create GPU instances, or switch MIG off.',
     retry: true,
   },
+  GPU_MIG_UNNUMBERED: {
+    says: 'A MIG slice is shown without the number of its GPU instance, so nobody can tell it from the others.',
+    remedy: `Look at what nvidia-smi -q -x, or dcgm-exporter’s label GPU_I_ID, says on the node; an update of the driver or of the exporter may bring it. The slice is left out. ${unknown}`,
+    retry: true,
+  },
   GPU_NOT_OURS: {
     says: 'More GPUs are visible than TorchServe’s container has.',
     remedy:

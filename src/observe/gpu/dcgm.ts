@@ -31,16 +31,16 @@ export function dcgmFinder(dcgm: Dcgm, own: OwnPod, clock: Clock): GpuFinder {
     const text = samples.map(({ value }) => value).join(' ')
     const atMs = collected ? clock.now() : clock.now() - COLLECTED_EVERY_MS
     if (collected?.text !== text) collected = { text, atMs }
-    const gpus = gpusOfPod(samples, own, collected.atMs)
+    const { gpus, faults } = gpusOfPod(samples, own, collected.atMs)
     if (clock.now() - collected.atMs > VALID_MS) {
       const age = Math.round((clock.now() - collected.atMs) / 1_000)
       throw new StokerError('DCGM_STALE', `${dcgm.url} has shown the same for ${age} s`)
     }
-    if (gpus.length === 0) {
+    if (gpus.length === 0 && faults.length === 0) {
       const whose = `container ${own.container} of pod ${own.pod} in namespace ${own.namespace}`
       throw new StokerError('DCGM_NO_ROWS', `${dcgm.url} has no memory of a GPU of ${whose}`)
     }
-    return gpus
+    return { gpus, faults }
   }
 
   return {
@@ -50,7 +50,7 @@ export function dcgmFinder(dcgm: Dcgm, own: OwnPod, clock: Clock): GpuFinder {
         askedMs = clock.now()
         void ask()
           .then(
-            gpus => (found = { gpus, faults: [] }),
+            said => (found = said),
             (error: unknown) => (found = failure(error)),
           )
           .finally(() => (asking = false))
@@ -76,6 +76,8 @@ const LEAST_BLANK = 2 ** 31 - 16
 interface Device {
   uuid: string
   gpuInstance: number | undefined
+  /** It is a slice, and nobody tells of which GPU instance. */
+  unnumbered: boolean
   index: number
   product: string | undefined
   profile: string | undefined
@@ -86,16 +88,24 @@ interface Device {
 }
 
 /** The GPUs and slices that the page gives to the pod. */
-function gpusOfPod(samples: readonly Sample[], pod: OwnPod, atMs: number): GpuSeen[] {
+function gpusOfPod(samples: readonly Sample[], pod: OwnPod, atMs: number) {
   const devices = new Map<string, Device>()
   for (const sample of samples) addTo(devices, sample, pod)
   const all = [...devices.values()]
   const own = all.filter(device => device.own.size > 0)
-  const sliced = new Set(all.filter(one => one.gpuInstance !== undefined).map(({ uuid }) => uuid))
+  const isSlice = (one: Device) => one.gpuInstance !== undefined || one.unnumbered
+  const sliced = new Set(all.filter(isSlice).map(({ uuid }) => uuid))
   // A slice's parent has rows as well, which may name the pod where those of its slices do not: it is nobody's whole device.
-  const ours = own.filter(one => one.gpuInstance !== undefined || !sliced.has(one.uuid))
+  const ours = own.filter(one => isSlice(one) || !sliced.has(one.uuid))
   const parents = [...new Set(ours.toSorted((x, y) => x.index - y.index).map(({ uuid }) => uuid))]
-  return ours.map(device => seenOf(device, parents.indexOf(device.uuid), atMs))
+  return {
+    gpus: ours
+      .filter(device => !device.unnumbered)
+      .map(device => seenOf(device, parents.indexOf(device.uuid), atMs)),
+    faults: ours
+      .filter(device => device.unnumbered)
+      .map(({ uuid }) => new StokerError('GPU_MIG_UNNUMBERED', `dcgm-exporter, of ${uuid}`)),
+  }
 }
 
 /** Labels have had several names, and Prometheus gives those that clash with its own a prefix. */
@@ -112,13 +122,17 @@ function addTo(devices: Map<string, Device>, sample: Sample, own: OwnPod): void 
   const uuid = label(sample, 'UUID', 'gpu_uuid', 'uuid')
   if (uuid === undefined || !(value >= 0 && value < LEAST_BLANK)) return
   const instance = label(sample, 'GPU_I_ID', 'gpu_i_id', 'gpu_instance_id')
-  const id = `${uuid}/${instance ?? ''}`
+  const profile = label(sample, 'GPU_I_PROFILE', 'gpu_i_profile')
+  const gpuInstance = instance && /^\d+$/.test(instance) ? Number(instance) : undefined
+  const unnumbered = Boolean(instance || profile) && gpuInstance === undefined
+  const id = `${uuid}/${unnumbered ? `${instance} ${profile}` : (gpuInstance ?? '')}`
   const device = devices.get(id) ?? {
     uuid,
-    gpuInstance: instance ? Number(instance) : undefined,
+    gpuInstance,
+    unnumbered,
     index: Number(label(sample, 'gpu') ?? 0),
     product: label(sample, 'modelName', 'model_name'),
-    profile: label(sample, 'GPU_I_PROFILE', 'gpu_i_profile'),
+    profile,
     own: new Map<string, number>(),
     whole: new Map<string, number>(),
     strangers: false,

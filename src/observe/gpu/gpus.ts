@@ -36,14 +36,16 @@ export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
       const nowMs = clock.now()
       const told: Found[] = []
       for (const finder of finders) {
-        told.push(notOthers(finder.look(), policy.count))
-        if (told.at(-1)?.gpus) break
+        told.push(notOthers(someOf(finder.look()), policy.count))
+        if (tellsEnough(told.at(-1))) break
       }
-      if (!told.at(-1)?.gpus) told.push(gpusOfTorchServe(pools, nowMs))
+      if (!tellsEnough(told.at(-1))) told.push(gpusOfTorchServe(pools, nowMs))
       const notes = told
         .flatMap(({ faults }) => faults)
         .map(({ code, message }) => ({ code, message }))
-      const gpus = told.at(-1)?.gpus ?? configured(policy, nowMs)
+      // Where nobody tells of memory, the first still tells which GPUs there are.
+      const found = told.find(tellsEnough) ?? told.find(one => one.gpus)
+      const gpus = found?.gpus ?? configured(policy, nowMs)
       if (gpus === undefined) {
         const why = told.flatMap(one => one.why ?? []).join('; ')
         return { gpus: { state: 'absent', why }, host: host.look(), notes }
@@ -65,6 +67,19 @@ function usesGpu(pools: readonly PoolSeen[]): boolean {
     ({ description }) =>
       description.state !== 'absent' &&
       (description.value.device === 'gpu' || description.value.workers.some(worker => worker.gpu)),
+  )
+}
+
+/** No GPU is nothing told of TorchServe's, which has one. */
+function someOf(found: Found): Found {
+  return found.gpus?.length === 0 ? { ...found, gpus: undefined, why: 'no GPU is seen' } : found
+}
+
+/** Something of memory, or that a GPU is sick; who tells neither does not keep the next one from being asked. */
+function tellsEnough(found: Found | undefined): boolean {
+  return (found?.gpus ?? []).some(
+    ({ freeBytes, totalBytes, trouble, usedBytes }) =>
+      trouble !== undefined || (freeBytes ?? totalBytes ?? usedBytes) !== undefined,
   )
 }
 

@@ -193,6 +193,9 @@ function faultsOf(gpu: SmiGpu): StokerError[] {
   const { fields, slices } = gpu
   const trouble = troubleOf(gpu)
   if (trouble) return [trouble]
+  if (slices.some(slice => countOf(slice.gpuInstance) === undefined)) {
+    return [new StokerError('GPU_MIG_UNNUMBERED', `nvidia-smi, of ${nameOf(gpu)}`)]
+  }
   if (fields.mig !== 'Enabled' || slices.length > 0) return []
   return [new StokerError('GPU_MIG_EMPTY', `${nameOf(gpu)} is in MIG mode without instances`)]
 }

@@ -268,6 +268,21 @@ t.test('as long as no worker was on a GPU nobody is asked', async t => {
   t.equal(asked, 3, 'and before the first one is woken')
 })
 
+t.test('a slice without the number of its instance is left out, and said', async t => {
+  for (const unnumbered of [{ GPU_I_ID: '' }, { GPU_I_ID: 'N/A' }]) {
+    const nameless = { ...slice, ...unnumbered, GPU_I_PROFILE: '3g.40gb', ...own }
+    const lines = [...memory(nameless, 11_091, 29_357), ...memory({ ...card, ...own }, 9, 70_000)]
+    const alone = await dcgm(t, lines)
+    await alone.settle()
+    t.same(await alone.metrics(), ['stoker_notes{code="GPU_MIG_UNNUMBERED"} 1'])
+    const beside = await dcgm(t, [...lines, ...memory({ ...slice, ...own }, 17, 9_967)])
+    await beside.settle()
+    const page = await beside.metrics()
+    t.equal(page.filter(one => one.includes('memory_used')).length, 1)
+    t.ok(page.includes('stoker_notes{code="GPU_MIG_UNNUMBERED"} 1'))
+  }
+})
+
 t.test('a card with slices is nobody’s whole card, whoever its rows name', async t => {
   const lines = [...memory(slice, 17, 9_967), ...memory({ ...card, ...own }, 10_000, 70_000)]
   const { metrics, settle } = await dcgm(t, lines)

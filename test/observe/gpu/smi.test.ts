@@ -49,6 +49,17 @@ t.test('MIG with several profiles, one of them shared by two compute instances',
   ])
 })
 
+t.test('a slice without the number of its instance is left out, and said', async t => {
+  const slices = [slice(1, '3g.40gb', 40_448), slice(9, '1g.10gb', 9_984)]
+  const played = scene({ ...a100, mig: 'Enabled', slices })
+  const numbered = '<gpu_instance_id>9</gpu_instance_id>'
+  t.match(played.query, numbered)
+  played.query = String(played.query).replace(numbered, '<gpu_instance_id>N/A</gpu_instance_id>')
+  const lines = await shown(t, played)
+  t.equal(lines.filter(line => line.includes('memory_used')).length, 1)
+  t.ok(lines.includes('stoker_notes{code="GPU_MIG_UNNUMBERED"} 1'))
+})
+
 t.test('an old driver lists slices without profile', async t => {
   const played = scene({ ...a100, mig: 'Enabled', slices: [slice(7, '', 4_864)] })
   played.listing = `GPU 0: A100 (UUID: ${a100.uuid})\n  MIG Device  0: (UUID: MIG-${a100.uuid}/7/0)\n`
