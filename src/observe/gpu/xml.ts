@@ -1,5 +1,6 @@
 /** Reads what `nvidia-smi -q -x` writes, piece by piece. */
 import sax from 'sax'
+import { NameFilter } from './names.ts'
 
 /** A `<gpu>` of a log: the texts of the fields that are used, as they stand there. */
 export interface SmiGpu {
@@ -46,6 +47,10 @@ const PROCESS = `${GPU}/processes/process_info`
 /** More is no machine there is. */
 const MOST_GPUS = 256
 const MOST_SLICES = 64
+/** All schemas stay below ten. The parser's work for a tag that closes nothing grows with the depth. */
+const MOST_DEPTH = 32
+/** No field that is read has more characters. */
+const LONGEST = 200
 
 interface Draft {
   fields: Partial<Record<GpuField, string>>
@@ -55,12 +60,15 @@ interface Draft {
 }
 
 /**
- * A reader for one run. Process names are raw bytes and may hold anything, so nothing is validated: tags that do not match are
- * closed with those around them. No DTD is ever fetched, and no entity of one is known.
+ * A reader for one run. Process names are raw bytes and may hold anything, so they are left out, and nothing is validated: tags
+ * that do not match are closed with those around them. No DTD is ever fetched, and no entity of one is known.
  */
 export class SmiLog {
   readonly #parser = sax.parser(false, { lowercase: true })
+  readonly #names = new NameFilter()
   #path = ''
+  #depth = 0
+  #tooDeep = false
   #text = ''
   #drafts: Draft[] = []
   #complete: readonly SmiGpu[] | undefined
@@ -69,7 +77,7 @@ export class SmiLog {
     Object.assign(this.#parser, {
       onopentag: ({ name }: sax.Tag) => this.#open(name),
       onclosetag: (name: string) => this.#close(name),
-      ontext: (text: string) => (this.#text = text),
+      ontext: (text: string) => (this.#text = `${this.#text}${text}`.slice(0, LONGEST + 1)),
       onerror: () => this.#parser.resume(),
     })
     // One element around everything: after the end of the first the parser would not read on.
@@ -77,15 +85,19 @@ export class SmiLog {
   }
 
   write(text: string): void {
-    this.#parser.write(text)
+    const read = this.#names.pass(text)
+    if (!this.#tooDeep && read !== '') this.#parser.write(read)
   }
 
-  /** The GPUs of the last log that was complete, in nvidia-smi's order; undefined when none was. */
+  /** The GPUs of the last log that was complete, in nvidia-smi's order; undefined when none was, or when it is no such log. */
   gpus(): readonly SmiGpu[] | undefined {
-    return this.#complete
+    return this.#tooDeep ? undefined : this.#complete
   }
 
   #open(name: string): void {
+    this.#depth++
+    this.#tooDeep ||= this.#depth > MOST_DEPTH
+    if (this.#tooDeep) return
     // A log inside another one is one that began after the other was cut.
     this.#path = name === 'nvidia_smi_log' ? LOG : `${this.#path}/${name}`
     this.#text = ''
@@ -99,13 +111,15 @@ export class SmiLog {
   }
 
   #close(name: string): void {
+    this.#depth--
+    if (this.#tooDeep) return
     const path = this.#path
     if (!path.endsWith(`/${name}`)) return
     this.#path = path.slice(0, -name.length - 1)
     const text = this.#text.trim()
     this.#text = ''
     const draft = this.#drafts.at(-1)
-    if (path === LOG) this.#complete = this.#drafts
+    if (path === LOG) this.#complete = areDistinct(this.#drafts) ? this.#drafts : undefined
     else if (!draft) return
     else if (path.startsWith(`${SLICE}/`)) keep(draft.slices.at(-1), sliceFields, path, SLICE, text)
     else if (path === PROCESS) draft.processes++
@@ -122,5 +136,11 @@ function keep<Name extends string>(
   text: string,
 ): void {
   const name = names[path.slice(above.length + 1)]
-  if (into && name !== undefined) into[name] = text
+  if (into && name !== undefined && text.length <= LONGEST) into[name] = text
+}
+
+/** A log that was cut within the name of a process shows GPUs again that the one after it shows. */
+function areDistinct(gpus: readonly Draft[]): boolean {
+  const uuids = gpus.flatMap(({ fields }) => fields.uuid ?? [])
+  return new Set(uuids).size === uuids.length
 }

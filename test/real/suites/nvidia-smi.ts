@@ -1,12 +1,22 @@
 /** What reading a large nvidia-smi costs the event loop; its output is made up, the child and the reader are real. */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { a100, scene, smiWatching } from '../../observe/gpu/rig.ts'
 
 t.setTimeout(120_000)
 
-t.test('16 GPUs with thousands of processes do not hold the event loop up', async t => {
-  const name = `/opt/python/bin/python --model ${'x'.repeat(200)}`
+const names = {
+  'thousands of processes': `/opt/python/bin/python --model ${'x'.repeat(200)}`,
+  'processes whose names are nested tags': '<a>'.repeat(75),
+  'processes whose names are tags that close nothing': '<a></b>'.repeat(35),
+}
+
+for (const [what, name] of Object.entries(names)) {
+  t.test(`16 GPUs with ${what} do not hold the event loop up`, t => readsInTurns(t, name))
+}
+
+async function readsInTurns(t: Test, name: string): Promise<void> {
   const processes = Array.from({ length: 400 }, (_, pid) => ({ pid, type: 'C', name, usedMib: 9 }))
   const cards = Array.from({ length: 16 }, (_, at) => ({ ...a100, uuid: `GPU-${at}`, processes }))
   const played = scene(...cards)
@@ -14,6 +24,8 @@ t.test('16 GPUs with thousands of processes do not hold the event loop up', asyn
   const { look, settle, time } = await smiWatching(t, played)
   await settle()
   const longest = watchTurns()
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
   let reads = 0
   for (let round = 0; round < 3; round++) {
     // However long the last one took.
@@ -24,9 +36,14 @@ t.test('16 GPUs with thousands of processes do not hold the event loop up', asyn
   }
   t.equal(reads, 3)
   const ms = longest()
-  t.comment(`the longest turn of the event loop took ${ms.toFixed(1)} ms`)
+  delay.disable()
+  const late = (delay.max / 1e6).toFixed(1)
+  // Late it can also be because another process had the CPU, so only the first is held to the limit.
+  t.comment(
+    `the longest turn of the event loop took ${ms.toFixed(1)} ms of CPU; it was ${late} ms late at most`,
+  )
   t.ok(ms < 20)
-})
+}
 
 /** The longest time that one turn of the event loop kept the CPU; another process that has it is no fault of ours. */
 function watchTurns(): () => number {
