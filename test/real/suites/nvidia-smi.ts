@@ -6,10 +6,12 @@ import { a100, scene, smiWatching } from '../../observe/gpu/rig.ts'
 
 t.setTimeout(120_000)
 
+const usual = `/opt/python/bin/python --model ${'x'.repeat(200)}`
+/** Of one process on each GPU. */
 const names = {
-  'thousands of processes': `/opt/python/bin/python --model ${'x'.repeat(200)}`,
-  'processes whose names are nested tags': '<a>'.repeat(75),
-  'processes whose names are tags that close nothing': '<a></b>'.repeat(35),
+  'thousands of processes': usual,
+  'a process whose name is nested tags': '<a>'.repeat(20_000),
+  'a process whose name is tags that close nothing': `${'<a>'.repeat(10_000)}${'</b>'.repeat(5_000)}`,
 }
 
 for (const [what, name] of Object.entries(names)) {
@@ -17,7 +19,12 @@ for (const [what, name] of Object.entries(names)) {
 }
 
 async function readsInTurns(t: Test, name: string): Promise<void> {
-  const processes = Array.from({ length: 400 }, (_, pid) => ({ pid, type: 'C', name, usedMib: 9 }))
+  const processes = Array.from({ length: 400 }, (_, pid) => ({
+    pid,
+    type: 'C',
+    name: pid === 0 ? name : usual,
+    usedMib: 9,
+  }))
   const cards = Array.from({ length: 16 }, (_, at) => ({ ...a100, uuid: `GPU-${at}`, processes }))
   const played = scene(...cards)
   t.ok(played.query.length > 2_500_000)
