@@ -160,6 +160,7 @@ export type Reason =
   | 'at_ceiling'
   | 'gpu_full'
   | 'gpu_unknown'
+  | 'gpu_unhealthy'
   | 'cpu_full'
   | 'consolidation'
   | 'learning'

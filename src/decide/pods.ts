@@ -26,9 +26,11 @@ export function usableOf(view: View): number {
   const ceiling = memory.ceiling?.most ?? Infinity
   const live = census.ready + census.loading
   // Where the GPU stays unknown no worker is added, and pods must be; where it is being measured nothing is known yet.
-  const unknown =
-    gpu?.soon || policy.gpuMemoryUnknown === 'grow' ? Infinity : Math.max(live, policy.minWorkers)
-  const onGpu = gpu ? (gpu.fits === undefined ? unknown : live + gpu.fits) : Infinity
+  const grows = gpu?.soon || policy.gpuMemoryUnknown === 'grow'
+  const unknown = grows ? Infinity : Math.max(live, policy.minWorkers)
+  // A sick GPU gets not even the minimum, whatever the policy.
+  const more = gpu?.trouble === undefined ? unknown : live
+  const onGpu = gpu ? (gpu.fits === undefined ? more : live + gpu.fits) : Infinity
   // A knee takes no worker that the minimum asks for.
   const helpful = Math.max(Math.min(policy.maxWorkers, knee), policy.minWorkers)
   return Math.max(1, Math.min(helpful, ceiling, memoryMost, onGpu))

@@ -65,6 +65,10 @@ export const reasons: Readonly<Record<Reason, { label: string; meaning: string }
     meaning:
       'More workers are needed, but it is not known whether the GPU has room for them: nobody tells its memory, or what a worker needs.',
   },
+  gpu_unhealthy: {
+    label: 'GPU unhealthy',
+    meaning: 'More workers are needed, but the next one may land on a GPU that has an error.',
+  },
   cpu_full: {
     label: 'CPU full, GPU idle',
     meaning:

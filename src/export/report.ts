@@ -17,6 +17,7 @@ const notable: ReadonlySet<Reason> = new Set([
   'at_memory',
   'gpu_full',
   'gpu_unknown',
+  'gpu_unhealthy',
   'cpu_full',
   'foreign_change',
   'refused',

@@ -11,6 +11,7 @@ const limits = [
   'at_memory',
   'gpu_full',
   'gpu_unknown',
+  'gpu_unhealthy',
   'cpu_full',
 ] as const satisfies readonly Reason[]
 

@@ -19,7 +19,7 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
   if (!gpu || action?.kind !== 'grow') return ruling
   const starting = action.to - listed
   if (gpu.trouble !== undefined) {
-    return hold(view, 'gpu_unknown', `${because} Not done: ${gpu.trouble}.`)
+    return hold(view, 'gpu_unhealthy', `${because} Not done: ${gpu.trouble}.`)
   }
   const wanted = reason === 'demand' || reason === 'backlog'
   if (wanted && isCpuBound(gpu.inputs)) {

@@ -55,11 +55,12 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
     const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen, crews)
     return { fits: undefined, why, soon: !crews, inputs: nothing }
   }
-  const trouble = places.find(place => place.trouble !== undefined)?.trouble
+  const one = { key, policy, places, crews, seen, rivals, nothing }
+  const trouble = troubleFor(one)
   if (trouble !== undefined) {
     return { fits: undefined, why: trouble, soon: false, trouble, inputs: nothing }
   }
-  return roomFor({ key, policy, places, crews, seen, rivals, nothing })
+  return roomFor(one)
 }
 
 interface Case {
@@ -72,24 +73,48 @@ interface Case {
   nothing: GpuView['inputs']
 }
 
+/**
+ * What is wrong with the GPU that the next worker lands on. Where that cannot be foretold, a model goes where its workers are,
+ * and one without workers may go anywhere.
+ */
+function troubleFor(one: Case): string | undefined {
+  const { crews, key, places } = one
+  const first = orderOf(1, one)?.[0]
+  if (first !== undefined) return places[first]?.trouble
+  const own = crews.find(crew => crew.key === key)?.workers
+  return places.find(
+    place => isSick(place) && (!own || own.some(worker => isOn(worker, place, places))),
+  )?.trouble
+}
+
+const isSick = (place: Place) => place.trouble !== undefined
+
 function roomFor(one: Case): GpuView {
   const { key, nothing, places, policy, rivals } = one
   const shared = places.some(place => place.shared)
   const known = needOf(key, policy, shared, rivals.gpu)
   const bytes = known ?? (shared ? undefined : guessOf(key, one))
-  const rooms = places.map(place => roomOn(place, one))
+  const first = orderOf(1, one)?.[0]
+  // A sick GPU has no room for the worker whose turn it is; where the turn is unknown, the others count.
+  const none = {
+    bytes: first === undefined ? Infinity : -Infinity,
+    why: undefined,
+    soon: undefined,
+  }
+  const rooms = places.map(place => (isSick(place) ? none : roomOn(place, one)))
   const guessed = known === undefined && bytes !== undefined
   const inputs = { ...nothing, workerBytes: bytes ?? null, guessed }
   const free = rooms.map(room => room.bytes)
   const fullest = Math.min(...free)
-  const first = orderOf(1, one)?.[0]
   const most = first === undefined ? fullest : (free[first] ?? fullest)
   const unknown = rooms.find(room => room.why !== undefined)
   if (unknown?.why !== undefined) {
     const mostBytes = Number.isFinite(most) ? most : undefined
     return { fits: undefined, why: unknown.why, soon: unknown.soon ?? false, mostBytes, inputs }
   }
-  const landing = first === undefined ? places : places.filter(place => place.ordinal === first)
+  const landing = places.filter(place =>
+    first === undefined ? !isSick(place) : place.ordinal === first,
+  )
   const whole = {
     ...inputs,
     landing: landing.flatMap(place => place.ids),

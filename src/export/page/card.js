@@ -69,6 +69,7 @@ const held = new Set([
   'at_memory',
   'gpu_full',
   'gpu_unknown',
+  'gpu_unhealthy',
   'cpu_full',
   'cooldown',
   'foreign_change',

@@ -133,7 +133,11 @@ t.test('a GPU with an error gets no worker, not even the minimum', async t => {
   )
   world.run(60)
   t.equal(world.pool('m').workers.length, 1)
-  t.match(world.last('m'), { because: /Not done: nvidia-smi says of GPU-0: Unknown Error/ })
+  t.match(world.last('m'), {
+    reason: 'gpu_unhealthy',
+    because: /Not done: nvidia-smi says of GPU-0: Unknown Error/,
+    inputs: { usable: 1 },
+  })
 })
 
 t.test('nothing is learnt or guessed where nobody tells which GPU a worker is on', async t => {
