@@ -1,5 +1,5 @@
 /** The whole machine: what all its CPUs do, and its memory. */
-import { cpus } from 'node:os'
+import { cpus, type CpuInfo } from 'node:os'
 import type { Clock } from '../clock.ts'
 import type { HostSeen, Reading } from '../model.ts'
 
@@ -22,18 +22,24 @@ interface Ticks {
  * waits for it, which held the event loop for 7 to 157 ms where it was measured, and counts what Node's `os.cpus()` counts. Its
  * `graphics()` waits for nvidia-smi without a time limit, drops every 0, and knows nothing of MIG.
  */
-export function createHostWatch(clock: Clock): HostWatch {
+export function createHostWatch(
+  clock: Clock,
+  read: () => readonly Pick<CpuInfo, 'times'>[] = cpus,
+): HostWatch {
   let measured: Reading<HostSeen> = { state: 'absent', why: 'not measured yet' }
-  let before = ticks()
-  let dueMs = clock.now() + EVERY_MS
+  let before: (Ticks & { atMs: number }) | undefined
+  let dueMs = -Infinity
 
   const measure = async () => {
-    const { mem } = await import('systeminformation/lib/memory.js')
-    const now = ticks()
-    const all = now.all - before.all
-    const cpuBusy = (now.busy - before.busy) / all
+    const now = { ...sum(read()), atMs: clock.now() }
+    const since = before
     before = now
+    // Nobody looked for long, or never: that average would say nothing of now.
+    if (!since || now.atMs - since.atMs > VALID_MS) return
+    const all = now.all - since.all
+    const cpuBusy = (now.busy - since.busy) / all
     if (!(all > 0)) throw new Error('the processors’ times cannot be read')
+    const { mem } = await import('systeminformation/lib/memory.js')
     const { available, total } = await mem()
     const value = { cpuBusy, memoryTotalBytes: total, memoryAvailableBytes: available }
     measured = { state: 'fresh', value, atMs: clock.now() }
@@ -47,17 +53,21 @@ export function createHostWatch(clock: Clock): HostWatch {
         measure().catch((error: unknown) => (measured = { state: 'absent', why: String(error) }))
       }
       if (measured.state !== 'fresh' || nowMs - measured.atMs <= VALID_MS) return measured
-      return { ...measured, state: 'stale', why: 'the last measurement has not ended' }
+      return {
+        ...measured,
+        state: 'stale',
+        why: `last measured ${Math.round((nowMs - measured.atMs) / 1_000)} s ago`,
+      }
     },
   }
 }
 
-function ticks(): Ticks {
-  const sum = { busy: 0, all: 0 }
-  for (const { times } of cpus()) {
+function sum(all: readonly Pick<CpuInfo, 'times'>[]): Ticks {
+  const ticks = { busy: 0, all: 0 }
+  for (const { times } of all) {
     const busy = times.user + times.nice + times.sys + times.irq
-    sum.busy += busy
-    sum.all += busy + times.idle
+    ticks.busy += busy
+    ticks.all += busy + times.idle
   }
-  return sum
+  return ticks
 }
