@@ -53,6 +53,8 @@ export interface Device {
   totalMib: number
   reservedMib?: number
   told?: Partial<GpuSeen>
+  /** Other slices of the same GPU, which nothing runs on that is simulated. */
+  beside?: readonly { totalMib: number; usedMib: number }[]
   /** Used by somebody else. */
   strangersMib?: number
 }
@@ -209,7 +211,7 @@ export class GpuWorld {
     }))
     if (this.nowMs - this.#readMs >= this.readEveryMs) {
       this.#readMs = this.nowMs
-      this.#read = this.devices.map((device, ordinal) => this.#gpu(device, ordinal))
+      this.#read = this.devices.flatMap((device, ordinal) => this.#slices(device, ordinal))
     }
     return {
       atMs: this.nowMs,
@@ -224,6 +226,18 @@ export class GpuWorld {
       resized: undefined,
       notes: [],
     }
+  }
+
+  #slices(device: Device, ordinal: number): GpuSeen[] {
+    const first = this.#gpu(device, ordinal)
+    const others = (device.beside ?? []).map(({ totalMib, usedMib }, at) => ({
+      ...first,
+      id: `${first.id}+${at}`,
+      totalBytes: totalMib * MIB,
+      usedBytes: usedMib * MIB,
+      freeBytes: (totalMib - usedMib) * MIB,
+    }))
+    return [...others, first]
   }
 
   #gpu({ reservedMib = 0, told, totalMib }: Device, ordinal: number): GpuSeen {

@@ -268,6 +268,49 @@ t.test('as long as no worker was on a GPU nobody is asked', async t => {
   t.equal(asked, 3, 'and before the first one is woken')
 })
 
+const seenIn = ({ gpus }: Pick<Observation, 'gpus'>) =>
+  gpus.state === 'fresh' ? gpus.value.map(gpu => [gpu.ordinal, gpu.id, gpu.usedBytes]) : gpus.why
+
+t.test(
+  'the places are in the order of the indices, as numbers, whatever that of the rows',
+  async t => {
+    const at = (gpu: string) => ({ ...card, gpu, UUID: `GPU-${gpu}`, ...own })
+    const { settle } = await dcgm(t, [
+      ...memory(at('10'), 10, 100),
+      ...memory(at('2'), 2, 100),
+      ...memory({ ...at('3'), ...other }, 3, 100),
+      ...memory(at('9'), 9, 100),
+    ])
+    const seen = seenIn(await settle())
+    t.same([...seen].toSorted(), [
+      [0, 'GPU-2', 2 * MIB],
+      [1, 'GPU-9', 9 * MIB],
+      [2, 'GPU-10', 10 * MIB],
+    ])
+  },
+)
+
+t.test('slices of two cards: those of one are in one place', async t => {
+  const on = (gpu: string, GPU_I_ID: string) => ({
+    ...slice,
+    gpu,
+    UUID: `GPU-${gpu}`,
+    GPU_I_ID,
+    ...own,
+  })
+  const { settle } = await dcgm(t, [
+    ...memory(on('4', '9'), 49, 100),
+    ...memory(on('1', '9'), 19, 100),
+    ...memory(on('1', '1'), 11, 100),
+  ])
+  const seen = seenIn(await settle())
+  t.same([...seen].toSorted(), [
+    [0, 'GPU-1/1', 11 * MIB],
+    [0, 'GPU-1/9', 19 * MIB],
+    [1, 'GPU-4/9', 49 * MIB],
+  ])
+})
+
 t.test('a slice without the number of its instance is left out, and said', async t => {
   for (const unnumbered of [{ GPU_I_ID: '' }, { GPU_I_ID: 'N/A' }]) {
     const nameless = { ...slice, ...unnumbered, GPU_I_PROFILE: '3g.40gb', ...own }

@@ -49,6 +49,35 @@ t.test('MIG with several profiles, one of them shared by two compute instances',
   ])
 })
 
+t.test(
+  'slices of two cards: those of one are in one place, each with its card’s profile',
+  async t => {
+    const on = (card: number, ...slices: ReturnType<typeof slice>[]) => ({
+      ...a100,
+      uuid: `GPU-${card}`,
+      mig: 'Enabled' as const,
+      slices,
+    })
+    const { settle } = await smiWatching(
+      t,
+      scene(
+        on(0, slice(1, '3g.40gb', 40_448, 31), slice(9, '1g.10gb', 9_984, 19)),
+        on(1, slice(9, '1g.20gb', 19_968, 29)),
+      ),
+    )
+    const { gpus } = await settle()
+    t.same(
+      gpus.state === 'fresh' &&
+        gpus.value.map(({ id, mig, ordinal, usedBytes }) => [ordinal, id, mig?.profile, usedBytes]),
+      [
+        [0, 'GPU-0/1', '3g.40gb', 31 * MIB],
+        [0, 'GPU-0/9', '1g.10gb', 19 * MIB],
+        [1, 'GPU-1/9', '1g.20gb', 29 * MIB],
+      ],
+    )
+  },
+)
+
 t.test('a slice without the number of its instance is left out, and said', async t => {
   const slices = [slice(1, '3g.40gb', 40_448), slice(9, '1g.10gb', 9_984)]
   const played = scene({ ...a100, mig: 'Enabled', slices })
