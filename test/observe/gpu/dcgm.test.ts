@@ -268,8 +268,13 @@ t.test('as long as no worker was on a GPU nobody is asked', async t => {
   t.equal(asked, 3, 'and before the first one is woken')
 })
 
-const seenIn = ({ gpus }: Pick<Observation, 'gpus'>) =>
-  gpus.state === 'fresh' ? gpus.value.map(gpu => [gpu.ordinal, gpu.id, gpu.usedBytes]) : gpus.why
+/** By place, whatever order they are told in. */
+function seenIn({ gpus }: Pick<Observation, 'gpus'>) {
+  if (gpus.state !== 'fresh') throw new Error('nothing is known')
+  return gpus.value
+    .map(gpu => [gpu.ordinal, gpu.id, gpu.usedBytes] as const)
+    .toSorted((a, b) => a[0] - b[0] || a[1].localeCompare(b[1]))
+}
 
 t.test(
   'the places are in the order of the indices, as numbers, whatever that of the rows',
@@ -282,7 +287,7 @@ t.test(
       ...memory(at('9'), 9, 100),
     ])
     const seen = seenIn(await settle())
-    t.same([...seen].toSorted(), [
+    t.same(seen, [
       [0, 'GPU-2', 2 * MIB],
       [1, 'GPU-9', 9 * MIB],
       [2, 'GPU-10', 10 * MIB],
@@ -304,7 +309,7 @@ t.test('slices of two cards: those of one are in one place', async t => {
     ...memory(on('1', '1'), 11, 100),
   ])
   const seen = seenIn(await settle())
-  t.same([...seen].toSorted(), [
+  t.same(seen, [
     [0, 'GPU-1/1', 11 * MIB],
     [0, 'GPU-1/9', 19 * MIB],
     [1, 'GPU-4/9', 49 * MIB],
