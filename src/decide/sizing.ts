@@ -36,7 +36,8 @@ export function size(
   const arrivals = arrivalRate(memory.demand)
   const serviceMs = serviceTime(memory.demand)
   if (arrivals === undefined) return undefined
-  if (serviceMs === undefined && arrivals > 0) return undefined
+  const offered = steadyRate(memory.demand) ?? arrivals
+  if (serviceMs === undefined && Math.max(arrivals, offered) > 0) return undefined
   return sizeBy(memory, description, policy, { arrivals, serviceMs: serviceMs ?? 0 })
 }
 

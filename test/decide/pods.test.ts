@@ -179,6 +179,17 @@ t.test('what is not known is not told', t => {
   t.end()
 })
 
+t.test('a first request that takes long is a load not known, and neither none nor endless', t => {
+  const world = new World()
+  world.run(10)
+  t.equal(world.podDemand, 0)
+  world.serviceMs = () => 1e9
+  world.requests = 1
+  for (let second = 1; second <= 50; second++)
+    t.equal(world.run(1).podDemand, undefined, `after ${second} s`)
+  t.end()
+})
+
 t.test('the sum is the same however the load is spread', t => {
   const told = (rate: number) => {
     const world = new World()
