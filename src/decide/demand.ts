@@ -160,13 +160,14 @@ export function busyWorkers(demand: Demand, ms: number): number {
  * contention: a service time that grows with the workers must not ask for more of them.
  */
 export function serviceTime(demand: Demand): number | undefined {
-  const measured = measuredServiceTime(demand.samples)
+  const measured = measuredServiceTime(demand)
   const base = demand.uncontendedMs
   if (measured === undefined || base === undefined) return measured ?? base
   return Math.min(Math.max(measured, base / 2), base * 2)
 }
 
-function measuredServiceTime(samples: readonly Sample[]): number | undefined {
+/** The same as it is, contention and all: pods do not stand in each other's way, and what this one can take is found by it. */
+export function measuredServiceTime({ samples }: Demand): number | undefined {
   const rates = samples.some(sample => sample.rejecting) ? undefined : ratesOf(samples)
   if (rates && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
   return reportedServiceTime(samples) ?? rates?.serviceMs
