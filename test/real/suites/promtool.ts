@@ -41,10 +41,13 @@ interface Case {
 const torchserve = 'namespace="models",workload="torchserve"'
 const listed = `up{${torchserve},pod="a",endpoint="stoker-metrics"}`
 const demand = `stoker_pod_demand{${torchserve},pod="a"}`
+const asked = (code: number) =>
+  `istio_requests_total{destination_service_name="torchserve",destination_service_namespace="models",response_code="${code}"}`
 const replicas = 'kube_deployment_spec_replicas{namespace="models",deployment="torchserve"}'
 
 const fromOne = queryOf('pods/prometheus.yaml', 'demand')
 const fromZero = queryOf('pods/from-zero.yaml', 'demand')
+const wanted = queryOf('pods/from-zero.yaml', 'wanted')
 const toCome = queryOf('nodes/placeholders.yaml', 'to-come')
 
 /** After twenty minutes, seen every 5 s. */
@@ -95,6 +98,31 @@ const cases: Case[] = [
     series: { [replicas]: '3x240', [listed]: '1x240', [demand]: '2.5x240' },
     expected: 2.5,
   },
+  {
+    says: 'to zero: nobody asked for five minutes',
+    query: wanted,
+    series: { [asked(200)]: '0+1x120 120x120' },
+    expected: 0,
+  },
+  {
+    says: 'to zero: somebody asked',
+    query: wanted,
+    series: { [asked(200)]: '0+1x200 200x40' },
+    expected: 1,
+  },
+  {
+    says: 'from zero: the first request ever wakes it',
+    query: wanted,
+    series: { [asked(503)]: '_x236 1x4' },
+    expected: 1,
+  },
+  {
+    says: 'from zero: the first request that finds no pod wakes it',
+    query: wanted,
+    series: { [asked(200)]: '7x240', [asked(503)]: '_x236 1x4' },
+    expected: 1,
+  },
+  { says: 'from zero: no gateway is no number', query: wanted, series: {}, expected: null },
   {
     says: 'placeholders for what is to come and not yet asked for',
     query: toCome,
