@@ -27,11 +27,18 @@ export interface Sample {
 export interface Demand {
   samples: readonly Sample[]
   smoothed: number | undefined
+  /** The last sample in which something arrived, was answered or waited; the first one, of which that is not known, counts. */
+  busyMs: number | undefined
   /** Service time while the workers did not stand in each other's way; milliseconds. */
   uncontendedMs: number | undefined
 }
 
-export const noDemand: Demand = { samples: [], smoothed: undefined, uncontendedMs: undefined }
+export const noDemand: Demand = {
+  samples: [],
+  smoothed: undefined,
+  busyMs: undefined,
+  uncontendedMs: undefined,
+}
 
 export function sampleOf(
   counters: Counters,
@@ -50,10 +57,10 @@ export function sampleOf(
 /** Takes in one sample; sums that fell mean that TorchServe restarted, and nothing before counts. */
 export function addSample(demand: Demand, sample: Sample): Demand {
   const last = demand.samples.at(-1)
-  if (!last) return { ...demand, samples: [sample] }
+  if (!last) return { ...demand, samples: [sample], busyMs: sample.atMs }
   if (sample.atMs <= last.atMs) return demand
   const restarted = sample.requests < last.requests || sample.serviceUs < last.serviceUs - 1
-  if (restarted) return { ...demand, samples: [sample], smoothed: undefined }
+  if (restarted) return { ...demand, samples: [sample], smoothed: undefined, busyMs: sample.atMs }
 
   // A decoy of ours moves this gauge as a request does; only with an arrival is it taken for one.
   const predictionMs = sample.requests > last.requests ? sample.predictionMs : undefined
@@ -62,7 +69,9 @@ export function addSample(demand: Demand, sample: Sample): Demand {
   const rate = ((sample.requests - last.requests) * 1000) / (sample.atMs - last.atMs)
   const smoothed =
     demand.smoothed === undefined ? rate : demand.smoothed + SMOOTHING * (rate - demand.smoothed)
-  const next = { ...demand, samples, smoothed }
+  const isStill = sample.requests === last.requests && sample.serviceUs === last.serviceUs
+  const busyMs = isStill && !sample.pending ? demand.busyMs : sample.atMs
+  const next = { ...demand, samples, smoothed, busyMs }
   return { ...next, uncontendedMs: uncontended(next) }
 }
 
@@ -160,13 +169,14 @@ export function busyWorkers(demand: Demand, ms: number): number {
  * contention: a service time that grows with the workers must not ask for more of them.
  */
 export function serviceTime(demand: Demand): number | undefined {
-  const measured = measuredServiceTime(demand.samples)
+  const measured = measuredServiceTime(demand)
   const base = demand.uncontendedMs
   if (measured === undefined || base === undefined) return measured ?? base
   return Math.min(Math.max(measured, base / 2), base * 2)
 }
 
-function measuredServiceTime(samples: readonly Sample[]): number | undefined {
+/** The same as it is, contention and all: pods do not stand in each other's way, and what this one can take is found by it. */
+export function measuredServiceTime({ samples }: Demand): number | undefined {
   const rates = samples.some(sample => sample.rejecting) ? undefined : ratesOf(samples)
   if (rates && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
   return reportedServiceTime(samples) ?? rates?.serviceMs

@@ -28,12 +28,7 @@ function busyWith(view: View): string | undefined {
   const longest = Math.max(mean, ...samples.map(({ predictionMs }) => predictionMs ?? 0))
   const batching = description.batchSize > 1 ? description.maxBatchDelayMs : 0
   const quietMs = Math.max(QUIET_MS, batching + SERVICES * longest)
-  const changed = samples.findLastIndex((sample, index) => {
-    const before = samples[index - 1]
-    if (!before || (sample.pending ?? 0) > 0) return true
-    return sample.requests !== before.requests || sample.serviceUs !== before.serviceUs
-  })
-  const stillMs = last.atMs - (samples[changed] ?? last).atMs
+  const stillMs = last.atMs - (memory.demand.busyMs ?? last.atMs)
   if (stillMs >= quietMs) return undefined
   return `quiet for ${Math.floor(stillMs / 1000)} of ${seconds(quietMs)}`
 }

@@ -1,6 +1,6 @@
 import type { PoolPolicy } from '../config.ts'
 import type { Description } from '../model.ts'
-import { arrivalRate, serviceTime, steadyRate } from './demand.ts'
+import { arrivalRate, measuredServiceTime, serviceTime, steadyRate } from './demand.ts'
 import { workersNeeded, type Load } from './erlang.ts'
 import { mayLoadTogether } from './loading.ts'
 import type { PoolMemory } from './memory.ts'
@@ -23,7 +23,7 @@ export interface Needed {
   safely: number
   /** The arrivals of the last while, and what waits by the time a pod takes to come, up to as much again: what is scaled by in pods. */
   lasting: Load
-  /** No more than the policy's share of the requests shall wait longer. */
+  /** No more than the policy's share of `lasting` shall wait longer. */
   waitMs: number
 }
 
@@ -36,29 +36,31 @@ export function size(
   const arrivals = arrivalRate(memory.demand)
   const serviceMs = serviceTime(memory.demand)
   if (arrivals === undefined) return undefined
-  if (serviceMs === undefined && arrivals > 0) return undefined
-  return sizeBy(memory, description, policy, { arrivals, serviceMs: serviceMs ?? 0 })
+  const offered = steadyRate(memory.demand) ?? arrivals
+  if (serviceMs === undefined && Math.max(arrivals, offered) > 0) return undefined
+  return sizeBy(memory, description, policy, { arrivals, offered, serviceMs: serviceMs ?? 0 })
 }
 
 function sizeBy(
   memory: PoolMemory,
   { batchSize, maxBatchDelayMs, pending }: Description,
   policy: PoolPolicy,
-  { arrivals, serviceMs }: Pick<Needed, 'arrivals' | 'serviceMs'>,
+  { arrivals, offered, serviceMs }: Pick<Needed, 'arrivals' | 'serviceMs'> & { offered: number },
 ): Needed {
-  const waitMs = policy.maxWaitMs ?? 1.5 * serviceMs
-  const at = (rate: number): Load => ({
+  const waitFor = (service: number) => policy.maxWaitMs ?? 1.5 * service
+  const at = (rate: number, service: number): Load => ({
     arrivalsPerSecond: rate,
-    serviceMs,
+    serviceMs: service,
     batchSize,
     maxBatchDelayMs,
   })
-  const workers = (rate: number, share: number) => workersNeeded(at(rate), waitMs, share)
+  const workers = (rate: number, share: number) =>
+    workersNeeded(at(rate, serviceMs), waitFor(serviceMs), share)
   // A queue seen once may be a coincidence of arrivals, and a backlog never asks for more than the arrivals do.
   const waiting = memory.waitingTicks >= 2 ? (pending ?? 0) : 0
   const drainMs = Math.max(DRAIN_MS, (memory.loading.aloneMs ?? 0) / 2)
   const backlog = Math.min((waiting * 1000) / drainMs, arrivals)
-  const offered = steadyRate(memory.demand) ?? arrivals
+  const measuredMs = measuredServiceTime(memory.demand) ?? serviceMs
   const lasting = offered + Math.min((waiting * 1000) / POD_START_MS, offered)
   return {
     arrivals,
@@ -66,8 +68,8 @@ function sizeBy(
     steady: workers(arrivals, policy.waitProbability),
     now: workers(arrivals + backlog, policy.waitProbability),
     safely: workers(arrivals, policy.waitProbability * MARGIN),
-    lasting: at(lasting),
-    waitMs,
+    lasting: at(lasting, measuredMs),
+    waitMs: waitFor(measuredMs),
   }
 }
 

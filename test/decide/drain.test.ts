@@ -52,6 +52,17 @@ t.test('a slow request is given three times what one takes', async t => {
   t.ok(took >= 18 && took < 30, `${took} s`)
 })
 
+t.test('also where that is longer than samples are kept', async t => {
+  const world = new World(4)
+  world.serviceMs = () => 25_000
+  world.rate = 0.15
+  drained(world.run(300))
+  world.rate = 0
+  world.run(70)
+  t.match(world.drain, { done: false, because: /^m: quiet for \d+ of 75 s$/ })
+  t.ok(untilDone(world) < 30)
+})
+
 t.test('an idle pod need not wait longer than proxies do', async t => {
   t.equal(untilDone(drained(new World(1).run(30))), 5)
 })

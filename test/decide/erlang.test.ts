@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { mostArrivals, waitsLonger, workersNeeded } from '../../src/decide/erlang.ts'
 
@@ -67,5 +68,25 @@ t.test('the most arrivals that so many workers take are enough for them, and no 
       )
     }),
   )
+  t.end()
+})
+
+t.test('few workers must be idle for most of the time, as docs/pods.md has it', t => {
+  const busy = (workers: number, waits: number) => {
+    const any = { ...load(0), batchSize: 1 }
+    const rate = mostArrivals(workers, any, waits * any.serviceMs, 0.02)
+    return Math.round((100 * rate * any.serviceMs) / 1000 / workers)
+  }
+  const rows = readFileSync('docs/pods.md', 'utf8').matchAll(
+    /^\| (\d+) +\| (\d+) % +\| (\d+) % +\| (\d+) % +\|$/gm,
+  )
+  const table = [...rows].map(row => row.slice(1).map(Number))
+  t.equal(table.length, 5)
+  for (const [workers = 0, ...told] of table)
+    t.same(
+      [1.5, 5, 10].map(waits => busy(workers, waits)),
+      told,
+      `${workers} workers`,
+    )
   t.end()
 })

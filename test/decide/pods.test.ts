@@ -179,6 +179,39 @@ t.test('what is not known is not told', t => {
   t.end()
 })
 
+t.test('a first request that takes long is a load not known, and neither none nor endless', t => {
+  const world = new World()
+  world.run(10)
+  t.equal(world.podDemand, 0)
+  world.serviceMs = () => 1e9
+  world.requests = 1
+  for (let second = 1; second <= 50; second++)
+    t.equal(world.run(1).podDemand, undefined, `after ${second} s`)
+  t.end()
+})
+
+t.test('requests that take much longer or shorter than before are told as they are', t => {
+  const full = new World()
+  full.rate = 10
+  full.run(300)
+  full.serviceMs = () => 1_000
+  for (let second = 0; second < 1_200; second++) {
+    full.run(1)
+    full.pending = Math.min(full.pending, 100)
+  }
+  t.equal(full.last.reason, 'at_maximum')
+  t.ok((full.podDemand ?? 0) > 10 / (most(8) / 10), `its queue is full, at ${full.podDemand}`)
+  const idle = new World()
+  idle.rate = 5
+  idle.serviceMs = () => 1_000
+  idle.run(300)
+  idle.rate = 1
+  idle.serviceMs = () => 50
+  idle.run(300)
+  near(t, idle.podDemand, 1 / (most(8) * 2), 'too few of them to learn anew')
+  t.end()
+})
+
 t.test('the sum is the same however the load is spread', t => {
   const told = (rate: number) => {
     const world = new World()

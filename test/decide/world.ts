@@ -279,7 +279,7 @@ export class World {
       requests: Math.round(this.requests),
       latencyUs: this.#latencyUs,
       queueUs: this.#queueUs,
-      predictionMs: this.requests > 0 ? this.serviceMs(this.ready) : undefined,
+      predictionMs: this.#latencyUs > this.#queueUs ? this.serviceMs(this.ready) : undefined,
     }
     return { state: 'fresh', value, atMs: this.nowMs }
   }

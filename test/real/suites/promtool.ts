@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { stringify } from 'yaml'
 import { startTorchServe } from '../../../src/simulate/torchserve.ts'
+import { dashboards, filledIn } from '../../dashboards.ts'
 import { startAgent } from '../agent.ts'
 import { configuration, files, promtool } from '../prometheus/prometheus.ts'
 import { queryOf } from '../prometheus/queries.ts'
@@ -41,11 +42,23 @@ interface Case {
 const torchserve = 'namespace="models",workload="torchserve"'
 const listed = `up{${torchserve},pod="a",endpoint="stoker-metrics"}`
 const demand = `stoker_pod_demand{${torchserve},pod="a"}`
+const asked = (code: number) =>
+  `istio_requests_total{destination_service_name="torchserve",destination_service_namespace="models",response_code="${code}"}`
 const replicas = 'kube_deployment_spec_replicas{namespace="models",deployment="torchserve"}'
 
 const fromOne = queryOf('pods/prometheus.yaml', 'demand')
 const fromZero = queryOf('pods/from-zero.yaml', 'demand')
+const wanted = queryOf('pods/from-zero.yaml', 'wanted')
 const toCome = queryOf('nodes/placeholders.yaml', 'to-come')
+
+/** The query of a panel, over all of its series. */
+function panel(title: string): string {
+  const found = dashboards.flatMap(({ panels }) => panels).find(each => each.title === title)
+  return `sum(${filledIn(found?.targets?.[0]?.expr ?? '', '1m')})`
+}
+
+const version = (name: string, number: number, more: string) =>
+  `${name}{namespace="models",workload="torchserve",pod="a",model="m",version="${number}",${more}}`
 
 /** After twenty minutes, seen every 5 s. */
 const cases: Case[] = [
@@ -96,6 +109,31 @@ const cases: Case[] = [
     expected: 2.5,
   },
   {
+    says: 'to zero: nobody asked for five minutes',
+    query: wanted,
+    series: { [asked(200)]: '0+1x120 120x120' },
+    expected: 0,
+  },
+  {
+    says: 'to zero: somebody asked',
+    query: wanted,
+    series: { [asked(200)]: '0+1x200 200x40' },
+    expected: 1,
+  },
+  {
+    says: 'from zero: the first request ever wakes it',
+    query: wanted,
+    series: { [asked(503)]: '_x236 1x4' },
+    expected: 1,
+  },
+  {
+    says: 'from zero: the first request that finds no pod wakes it',
+    query: wanted,
+    series: { [asked(200)]: '7x240', [asked(503)]: '_x236 1x4' },
+    expected: 1,
+  },
+  { says: 'from zero: no gateway is no number', query: wanted, series: {}, expected: null },
+  {
     says: 'placeholders for what is to come and not yet asked for',
     query: toCome,
     // By 0.3 a minute: 8 now, 9.5 in five minutes.
@@ -114,9 +152,28 @@ const cases: Case[] = [
     series: { [replicas]: '9x240', [listed]: '1x240', [demand]: '1.9x240' },
     expected: 0,
   },
+  {
+    says: 'reasons are shares of all decisions, of all versions',
+    query: panel('Decisions by reason'),
+    series: {
+      [version('stoker_decisions_total', 1, 'reason="steady"')]: '0+3x240',
+      [version('stoker_decisions_total', 1, 'reason="demand"')]: '0+2x240',
+      [version('stoker_decisions_total', 2, 'reason="steady"')]: '0+5x240',
+    },
+    expected: 1,
+  },
+  {
+    says: 'workers that went, of all versions',
+    query: panel('Workers taken down'),
+    series: {
+      [version('stoker_worker_downs_total', 1, 'sureness="retired"')]: '0+1x240',
+      [version('stoker_worker_downs_total', 2, 'sureness="retired"')]: '0+1x240',
+    },
+    expected: 24,
+  },
 ]
 
-t.test('the queries of the examples', async t => {
+t.test('the queries of the examples and of panels', async t => {
   const file = join(t.testdir(), 'queries.test.yaml')
   const tests = cases.map(({ says, query, series, expected }) => ({
     name: says,
