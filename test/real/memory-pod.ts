@@ -4,9 +4,10 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { AGENT_IMAGE, importAgent } from './cluster/agent-pod.ts'
 import type { Manifest } from './cluster/client.ts'
+import type { Node } from './cluster/foundation.ts'
 import { buildEmpty } from './cluster/images.ts'
 import { readManifests } from './cluster/manifests.ts'
-import { startNode, type Node } from './cluster/node.ts'
+import { startNode, type HostNode } from './cluster/node.ts'
 import { podOn, startPod, statusOf } from './cluster/pods.ts'
 import { mayResize } from './cluster/rights.ts'
 import { EMPTY_IMAGE, torchServeContainer, USER } from './cluster/torchserve-pod.ts'
@@ -22,8 +23,12 @@ const SERVES_MS = 60_000
 const repository = join(import.meta.dirname, '../..')
 
 /** A node that knows the images, with a namespace whose pods may resize themselves; `memoryMiB` as startNode() has it. */
-export async function startMemoryNode(options: { memoryMiB?: number } = {}): Promise<Node> {
-  const node = await startNode(options)
+export async function startMemoryNode(options: { memoryMiB?: number } = {}): Promise<HostNode> {
+  return prepared(await startNode(options))
+}
+
+/** The node, with what startServing() needs. */
+export async function prepared<N extends Node>(node: N): Promise<N> {
   await node.importImages(await buildEmpty(node.builder, join(node.folder, 'empty'), EMPTY_IMAGE))
   await importAgent(node)
   await node.addNamespace(NS)
@@ -45,7 +50,7 @@ export interface Serving {
   url: string
 }
 
-/** Resolves when the model has answered once. Throws when it has not after 60 s. */
+/** Resolves when the model has answered once. Throws when it has not after 60 s, on a slow node more. */
 export async function startServing(
   node: Node,
   name: string,
@@ -63,7 +68,7 @@ export async function startServing(
   const [page, inference] = [await node.reach(podIP, 9790), await node.reach(podIP, 8080)]
   const url = `${inference.origin}/predictions/${MODEL}`
   const serves = async () => (await fetch(url, { method: 'POST', body: 'first' })).ok
-  if (!(await until(() => serves().catch(() => false), SERVES_MS, 200)))
+  if (!(await until(() => serves().catch(() => false), SERVES_MS * node.slowness, 200)))
     throw new Error(`${name} does not serve after ${SERVES_MS} ms`)
   return { name, folder, model, page, url }
 }

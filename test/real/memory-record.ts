@@ -1,10 +1,9 @@
 /** What is seen of a pod's memory from outside, ten times a second, held against what the agent says of it. Amounts are MiB. */
-import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import type { MemoryResources, ResizeReason } from '../../src/model.ts'
 import type { Told } from './agent.ts'
 import type { Body } from './cluster/client.ts'
-import type { Node } from './cluster/node.ts'
+import type { Node } from './cluster/foundation.ts'
 import { pathOf, statusOf, type PodStatus } from './cluster/pods.ts'
 import { NS, type Serving } from './memory-pod.ts'
 import { until } from './until.ts'
@@ -141,9 +140,10 @@ async function sampleOf(node: Node, name: string, pod: Body, before: number): Pr
   const container = status.containerStatuses?.[0]
   const place = { namespace: NS, pod: name, container: 'torchserve' }
   const memory = await node.memory(place).catch(() => undefined)
-  const held = (memory?.pids ?? []).map(heldBy)
-  const ofWorkers = held.filter(({ isWorker }) => isWorker)
-  const sum = (all: typeof held) => Math.round(all.reduce((total, { mib }) => total + mib, 0))
+  const processes = memory?.processes ?? []
+  const ofWorkers = processes.filter(({ command }) => command.includes('model_service_worker'))
+  const sum = (all: typeof processes) =>
+    Math.round(all.reduce((total, { held }) => total + held, 0) / MIB)
   return {
     atMs: Date.now(),
     request: Number.parseInt(requests?.memory ?? ''),
@@ -153,8 +153,8 @@ async function sampleOf(node: Node, name: string, pod: Body, before: number): Pr
     podEnforced: Math.round((memory?.podLimit ?? NaN) / MIB),
     usage: Math.round((memory?.usage ?? NaN) / MIB),
     workers: ofWorkers.length,
-    worker: Math.max(before, ...ofWorkers.map(({ mib }) => Math.round(mib))),
-    base: sum(held) - sum(ofWorkers),
+    worker: Math.max(before, ...ofWorkers.map(({ held }) => Math.round(held / MIB))),
+    base: sum(processes) - sum(ofWorkers),
     restarts: container?.restartCount ?? 0,
     terminating: pod.metadata?.deletionTimestamp !== undefined,
     condition: conditionOf(status),
@@ -174,19 +174,6 @@ function conditionOf({ conditions = [] }: PodStatus): string {
 function mebibytes(quantity = ''): number {
   const amount = Number.parseInt(quantity)
   return quantity.endsWith('Mi') ? amount : quantity.endsWith('Gi') ? amount * 1024 : amount / MIB
-}
-
-/** Memory that is a process's own. A process that has ended meanwhile holds nothing. */
-function heldBy(pid: number): { isWorker: boolean; mib: number } {
-  try {
-    const isWorker = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('model_service_worker')
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-    const kib = (name: string) =>
-      Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0)
-    return { isWorker, mib: (kib('RssAnon') + kib('RssShmem')) / 1024 }
-  } catch {
-    return { isWorker: false, mib: 0 }
-  }
 }
 
 /** Asserts that at no instant what the processes need, by the dearest worker so far, was above what was enforced. */

@@ -12,7 +12,7 @@ import { STRATEGIC, type Client, type Manifest } from './cluster/client.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { buildEmpty } from './cluster/images.ts'
 import { NODE } from './cluster/names.ts'
-import { startNode, type Node as RealNode } from './cluster/node.ts'
+import { startNode, type HostNode } from './cluster/node.ts'
 import { playNode } from './cluster/play.ts'
 import { mayResize } from './cluster/rights.ts'
 import { EMPTY_IMAGE } from './cluster/torchserve-pod.ts'
@@ -182,7 +182,7 @@ function processesOf({ containers, initContainers }: Pod['spec'], folder: string
   }
 }
 
-function nodeOf(node: RealNode, wishes: string): Node {
+function nodeOf(node: HostNode, wishes: string): Node {
   const wish = ({ namespace, name }: PodRef, container: string, what: object) =>
     writeFileSync(`${wishes}/${namespace}-${name}/${container}`, JSON.stringify(what))
   const bytes = (limit: number) => (limit < 2 ** 60 ? limit : undefined)

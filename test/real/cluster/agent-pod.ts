@@ -1,7 +1,7 @@
 /** The agent as the container of a pod, from the image that the Dockerfile builds. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Node } from './node.ts'
+import type { Node } from './foundation.ts'
 import { buildStandIn } from './stand-in.ts'
 
 export const AGENT_IMAGE = 'stoker.local/stoker:test'

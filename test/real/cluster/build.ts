@@ -40,7 +40,7 @@ export async function program(name: Program): Promise<string> {
   )
 }
 
-/** The path of a program in a folder of the cache, built now if it is not there. Throws MissingTool, or what `build` throws. */
+/** The path of a file or folder in a folder of the cache, built now if it is not there. Throws MissingTool, or what `build` throws. */
 export async function cached(
   folder: string,
   name: string,
@@ -57,7 +57,7 @@ export async function cached(
     await build(unfinished)
     await rename(unfinished, path)
   } finally {
-    await rm(unfinished, { force: true })
+    await rm(unfinished, { recursive: true, force: true })
   }
   return path
 }

@@ -29,16 +29,14 @@ export interface Kubelet {
 interface Options {
   folder: string
   tokens: Tokens
-  /** What its pods may request in sum. */
-  memoryMiB: number | undefined
+  /** What its pods may request in sum; by default all that the machine has. */
+  memoryMiB?: number | undefined
 }
 
+/** A kubelet on the machine's own kernel. */
 export function createKubelet(namespaces: Namespaces, admin: Client, options: Options): Kubelet {
   const { folder } = options
-  const configFile = join(folder, 'kubelet.json')
-  const accessFile = join(folder, 'kubelet.kubeconfig')
-  writeFileSync(configFile, JSON.stringify(configuration(options)))
-  writeFileSync(accessFile, JSON.stringify(access(options)), { mode: 0o600 })
+  const words = kubeletWords(options, NODE_IP, { failCgroupV1: false })
   let running: ReturnType<Namespaces['start']> | undefined
   const signal = (name: NodeJS.Signals) => {
     if (running?.pid === undefined) return
@@ -54,15 +52,6 @@ export function createKubelet(namespaces: Namespaces, admin: Client, options: Op
       signal('SIGCONT')
     },
     async start() {
-      const words = [
-        `--config=${configFile}`,
-        `--kubeconfig=${accessFile}`,
-        `--hostname-override=${NODE}`,
-        `--node-ip=${NODE_IP}`,
-        `--root-dir=${join(folder, 'kubelet')}`,
-        `--cert-dir=${join(folder, 'kubelet-certificates')}`,
-        '--v=2',
-      ]
       const startedMs = Date.now()
       running = namespaces.start([await program('kubelet'), ...words], join(folder, 'kubelet.log'))
       await admin.waitFor(
@@ -84,8 +73,26 @@ export function createKubelet(namespaces: Namespaces, admin: Client, options: Op
   }
 }
 
+/** A kubelet's arguments; writes the files that they name. `more` goes over its configuration. */
+export function kubeletWords(options: Options, nodeIp: string, more: object = {}): string[] {
+  const { folder } = options
+  const configFile = join(folder, 'kubelet.json')
+  const accessFile = join(folder, 'kubelet.kubeconfig')
+  writeFileSync(configFile, JSON.stringify({ ...configuration(options), ...more }))
+  writeFileSync(accessFile, JSON.stringify(access(options)), { mode: 0o600 })
+  return [
+    `--config=${configFile}`,
+    `--kubeconfig=${accessFile}`,
+    `--hostname-override=${NODE}`,
+    `--node-ip=${nodeIp}`,
+    `--root-dir=${join(folder, 'kubelet')}`,
+    `--cert-dir=${join(folder, 'kubelet-certificates')}`,
+    '--v=2',
+  ]
+}
+
 /** The heartbeat, not the last change: a kubelet that was stopped left the node ready. Its clock has whole seconds. */
-function isReadySince(node: object, sinceMs: number): boolean {
+export function isReadySince(node: object, sinceMs: number): boolean {
   const { status } = node as { status?: { conditions?: Record<string, string>[] } }
   const ready = status?.conditions?.find(({ type }) => type === 'Ready')
   const seenMs = Date.parse(ready?.['lastHeartbeatTime'] ?? '')
@@ -100,7 +107,6 @@ function configuration({ folder, memoryMiB }: Options) {
     containerRuntimeEndpoint: `unix://${RUNTIME_SOCKET}`,
     cgroupDriver: 'cgroupfs',
     cgroupRoot: '/',
-    failCgroupV1: false,
     failSwapOn: false,
     // Nobody asks it anything: tests read the API, the cgroups and the log files, and reach into containers by containerd.
     enableServer: false,

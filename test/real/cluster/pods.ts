@@ -1,7 +1,7 @@
 /** Pods on a test node. */
 import type { Body, Manifest } from './client.ts'
 import { NODE } from './names.ts'
-import type { Node } from './node.ts'
+import type { Node } from './foundation.ts'
 
 const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 60_000
@@ -44,13 +44,13 @@ export function podOn(namespace: string, name: string, spec: object): Manifest {
 }
 
 /** Creates a pod; resolves when all its containers run. */
-export async function startPod({ admin }: Node, pod: Manifest): Promise<Body> {
+export async function startPod({ admin, slowness }: Node, pod: Manifest): Promise<Body> {
   const { namespace = 'default', name } = pod.metadata
   await admin.ok('POST', `/api/v1/namespaces/${namespace}/pods`, pod)
   const ready = ({ body }: { body: Body }) =>
     statusOf(body).conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ===
     true
-  return admin.waitFor(pathOf(namespace, name), ready, START_TIMEOUT_MS)
+  return admin.waitFor(pathOf(namespace, name), ready, START_TIMEOUT_MS * slowness)
 }
 
 /** Creates a pod that ends by itself; resolves when it has. */
@@ -63,7 +63,12 @@ export async function runPod({ admin }: Node, pod: Manifest): Promise<Body> {
 }
 
 /** Deletes a pod; resolves when it is gone. */
-export async function removePod({ admin }: Node, namespace: string, name: string): Promise<void> {
-  await admin.ok('DELETE', pathOf(namespace, name))
-  await admin.waitFor(pathOf(namespace, name), ({ status }) => status === 404, STOP_TIMEOUT_MS)
+export async function removePod(
+  { admin, slowness }: Node,
+  namespace: string,
+  name: string,
+): Promise<void> {
+  const path = pathOf(namespace, name)
+  await admin.ok('DELETE', path)
+  await admin.waitFor(path, ({ status }) => status === 404, STOP_TIMEOUT_MS * slowness)
 }

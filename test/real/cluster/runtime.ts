@@ -1,13 +1,14 @@
-/** containerd in the node's namespaces, with Debian's runc and CNI plugins. */
+/** containerd on a node, with Debian's runc and CNI plugins. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { until } from '../until.ts'
+import type { Machine } from './foundation.ts'
 import { PAUSE_IMAGE, POD_RANGE } from './names.ts'
-import type { Namespaces, Result } from './namespaces.ts'
+import type { Result } from './namespaces.ts'
 
-/** On the /run of the namespaces. */
+/** On the node's own /run. */
 export const RUNTIME_SOCKET = '/run/containerd/containerd.sock'
-const START_TIMEOUT_MS = 20_000
+const START_TIMEOUT_MS = 60_000
 
 export interface Runtime {
   /** Makes the images of an archive known under the names they carry. */
@@ -16,14 +17,17 @@ export interface Runtime {
   exec(containerId: string, command: readonly string[]): Promise<Result>
 }
 
-export async function startRuntime(folder: string, namespaces: Namespaces): Promise<Runtime> {
+export async function startRuntime(
+  folder: string,
+  machine: Pick<Machine, 'start' | 'run'>,
+): Promise<Runtime> {
   const data = join(folder, 'containerd')
   mkdirSync(join(data, 'cni'), { recursive: true })
   writeFileSync(join(data, 'cni', 'bridge.conflist'), JSON.stringify(network(data)))
   writeFileSync(join(data, 'config.toml'), config(data))
   const log = join(folder, 'containerd.log')
-  namespaces.start(['containerd', '--config', join(data, 'config.toml')], log)
-  const ctr = (...words: string[]) => namespaces.run(['ctr', '--namespace=k8s.io', ...words])
+  machine.start(['containerd', '--config', join(data, 'config.toml')], log)
+  const ctr = (...words: string[]) => machine.run(['ctr', '--namespace=k8s.io', ...words])
   if (!(await until(async () => (await ctr('version')).code === 0, START_TIMEOUT_MS, 100)))
     throw new Error(`containerd does not answer after ${START_TIMEOUT_MS} ms; its log is ${log}`)
   let execs = 0

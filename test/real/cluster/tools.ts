@@ -13,17 +13,39 @@ const packages: Readonly<Record<string, string>> = {
   nsenter: 'util-linux',
 }
 
+/** And those for one in a virtual machine. */
+const guestPackages: typeof packages = {
+  ...packages,
+  'qemu-system-x86_64': 'qemu-system-x86',
+  'mkfs.ext4': 'e2fsprogs',
+}
+
 /** Throws MissingTool, naming all that are missing. */
-export async function findTools(): Promise<void> {
-  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/lib/cni']
-  const missing: string[] = []
-  for (const name of Object.keys(packages)) {
-    const tries = folders.map(folder => access(join(folder, name), constants.X_OK))
-    await Promise.any(tries).catch(() => missing.push(name))
-  }
+export const findTools = () => find(packages)
+
+/** As findTools(), for a node in a virtual machine. */
+export const findGuestTools = () => find(guestPackages)
+
+async function find(wanted: typeof packages): Promise<void> {
+  const missing = await missingOf(wanted)
   if (missing.length === 0) return
-  const names = missing.map(name => packages[name]).join(' ')
+  const names = missing.map(name => wanted[name]).join(' ')
   throw new MissingTool(
     `${missing.join(', ')} not found; on Debian: apt-get install --no-install-recommends ${names}`,
   )
+}
+
+/** The Debian packages that findGuestTools() would name. */
+export async function missingGuestPackages(): Promise<string[]> {
+  return (await missingOf(guestPackages)).map(name => guestPackages[name] ?? '')
+}
+
+async function missingOf(wanted: typeof packages): Promise<string[]> {
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/lib/cni']
+  const missing: string[] = []
+  for (const name of Object.keys(wanted)) {
+    const tries = folders.map(folder => access(join(folder, name), constants.X_OK))
+    await Promise.any(tries).catch(() => missing.push(name))
+  }
+  return missing
 }

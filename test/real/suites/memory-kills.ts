@@ -52,7 +52,7 @@ await t.test(
 async function agentPid(): Promise<number> {
   const place = { namespace: NS, pod: 'ts', container: 'stoker-agent' }
   const memory = await node.memory(place).catch(() => undefined)
-  return memory?.pids[0] ?? 0
+  return memory?.processes[0]?.pid ?? 0
 }
 
 function requestOf(pod: Body): number {

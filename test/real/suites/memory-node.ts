@@ -2,8 +2,9 @@
  * What can go wrong between an agent and its kubelet, on a real node with a real TorchServe: refusals, a kubelet that is away, kills,
  * deletion. Two more cases that take minutes are suites of their own, memory-deferred and memory-kills.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import type { Process } from '../cluster/foundation.ts'
 import { pathOf, removePod } from '../cluster/pods.ts'
 import { NS, startMemoryNode, startServing, type Serving } from '../memory-pod.ts'
 import { comesDown, neverWithoutMemory, neverWithoutReason, record } from '../memory-record.ts'
@@ -160,10 +161,10 @@ await t.test(
     node.kubelet.freeze()
     traffic.setRate(HIGH_RPS)
     t.ok(await recorder.sees(sample => sample.request > request, 30_000), 'more is asked for')
-    for (const pid of (await node.memory(placeOf('killed'))).pids)
-      if (isJava(pid)) writeFileSync(`/proc/${pid}/oom_score_adj`, '1000')
+    for (const { pid } of (await processesOf('killed')).filter(isJava))
+      writeFileSync(`/proc/${pid}/oom_score_adj`, '1000')
     await node.exec(placeOf('killed'), ['/usr/bin/env', 'python3', '-c', HOGS])
-    const isGone = async () => !(await pidsOf('killed')).some(isJava)
+    const isGone = async () => !(await processesOf('killed')).some(isJava)
     t.ok(await until(isGone, 30_000, 50), 'TorchServe is killed')
     node.kubelet.thaw()
     t.ok(
@@ -187,18 +188,13 @@ await t.test(
 )
 
 /** None while the container does not run. */
-async function pidsOf(name: string): Promise<readonly number[]> {
+async function processesOf(name: string): Promise<readonly Process[]> {
   const memory = await node.memory(placeOf(name)).catch(() => undefined)
-  return memory?.pids ?? []
+  return memory?.processes ?? []
 }
 
-function isJava(pid: number): boolean {
-  try {
-    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-    return command.includes('org.pytorch.serve.ModelServer')
-  } catch {
-    return false // gone meanwhile
-  }
+function isJava({ command }: Process): boolean {
+  return command.includes('org.pytorch.serve.ModelServer')
 }
 
 await t.test('a pod that is deleted during a resize is left as it is', async t => {
