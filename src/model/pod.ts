@@ -130,6 +130,7 @@ export type ResizeReason =
   | 'healing'
   // holds
   | 'fits'
+  | 'limit_kept'
   | 'confirming'
   | 'memory_unknown'
   | 'memory_stale'

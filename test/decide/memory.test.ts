@@ -126,37 +126,6 @@ t.test('where memory cannot be changed, workers scale within it', t => {
   t.end()
 })
 
-t.test('a lower limit that the kubelet refuses is withdrawn, and the request stays low', t => {
-  const { world, container } = setUp({ requestMib: 1_000, limitMib: 1_200, qosClass: 'Burstable' })
-  container.answer = 'refused decrease'
-  world.rate = 5
-  world.run(60)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: 1_200 * MIB })
-  t.equal(world.memoryStory.filter(line => line.endsWith('taken_back')).length, 1)
-  container.answer = 'granted'
-  world.run(60)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: (need(2) + 200) * MIB })
-  t.end()
-})
-
-t.test('a limit is not lowered to what is in use, cache included, nor without knowing that', t => {
-  const { world, container } = setUp({ requestMib: 2_000 })
-  container.cacheMib = 800
-  world.rate = 5
-  world.run(30)
-  const used = 300 + 200 + 800
-  t.ok((container.desired.limitBytes ?? 0) > 1.05 * used * MIB)
-  t.ok((container.desired.limitBytes ?? 0) < 2_000 * MIB)
-  t.notOk(world.memoryStory.some(line => line.endsWith('taken_back')))
-
-  const blind = setUp({ requestMib: 2_000 })
-  blind.container.cgroupVisible = false
-  blind.world.rate = 5
-  blind.world.run(60)
-  t.notOk(blind.world.memoryStory.some(line => line.endsWith('fewer_workers')))
-  t.end()
-})
-
 t.test('Burstable: the limit keeps its distance, or stays', t => {
   const options = { requestMib: need(1), limitMib: need(1) + 500, qosClass: 'Burstable' } as const
   const follows = setUp(options)
@@ -188,37 +157,6 @@ t.test('Burstable: the limit keeps its distance, or stays', t => {
   capped.world.run(60)
   t.equal(capped.world.ready, 3, 'the request stays below the limit, which is at the cap')
   t.equal(capped.world.last.reason, 'at_memory')
-  t.end()
-})
-
-t.test('Kubernetes 1.33: of a refused raise the request is taken back, which holds room', t => {
-  const { world, container } = setUp({
-    requestMib: need(2),
-    limitMib: need(2) + 100,
-    qosClass: 'Burstable',
-  })
-  world.rate = 5
-  world.run(10)
-  container.answer = 'limit rule'
-  container.grantedUpToMib = need(2)
-  world.rate = 60
-  world.run(25)
-  t.equal(container.desired.requestBytes, need(2) * MIB)
-  t.equal(container.state.pending, undefined, 'nothing is wished for any more')
-  t.notOk(
-    world.memoryStory.some(line => line.includes('expected')),
-    'nobody else is blamed',
-  )
-  t.ok((world.last.inputs.podDemand ?? 0) > 1)
-  t.end()
-})
-
-t.test('Kubernetes 1.33: limits only rise', t => {
-  const { world, container } = setUp({ requestMib: 1_000, limitMib: 1_200, qosClass: 'Burstable' })
-  container.answer = 'limit rule'
-  world.rate = 5
-  world.run(60)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: 1_200 * MIB })
   t.end()
 })
 

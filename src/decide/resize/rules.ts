@@ -1,4 +1,5 @@
 /** When the pod's memory is raised, lowered, taken back or healed. */
+import type { MemoryResources } from '../../model.ts'
 import { active, learnLimit } from '../limits.ts'
 import { inMib, seconds } from '../words.ts'
 import { amountsFor, amountsText, healed, lowered, raised, same, takenBack } from './amounts.ts'
@@ -145,13 +146,14 @@ const lowering: Rule = view => {
   const { cgroup, memory, nowMs, pod, policy, wanted } = view
   if (wanted === undefined) return undefined
   const { desired } = pod.container
+  const enough = amountsFor(pod, wanted, policy, memory.distance ?? 0)
   const mayLower = !memory.limitOnlyRises && nowMs >= (memory.keepLimit?.untilMs ?? 0)
-  const to = lowered(pod, amountsFor(pod, wanted, policy, memory.distance ?? 0), cgroup, mayLower)
+  const to = lowered(pod, enough, cgroup, mayLower)
   const spare = Math.max(
     (desired.requestBytes ?? 0) - (to.requestBytes ?? 0),
     (desired.limitBytes ?? 0) - (to.limitBytes ?? 0),
   )
-  if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
+  if (spare < WORTHWHILE) return keeping(view, enough)
   if (!view.sure) {
     const text = `${inMib(spare)} more than is needed now; kept until every model has answered a request, since only then it shows what a worker needs.`
     return hold(view, 'memory_unknown', text, { tooMuchSinceMs: undefined })
@@ -164,6 +166,31 @@ const lowering: Rule = view => {
   }
   const text = `The workers there need ${inMib(wanted)}: ${amountsText(desired)} → ${amountsText(to)}.`
   return order(view, 'lower', to, 'fewer_workers', text)
+}
+
+/** The limit may be more than enough and stay: then it is said why. */
+function keeping(view: ResizeView, enough: MemoryResources): ReturnType<Rule> {
+  const { cgroup, memory, nowMs, pod } = view
+  const { limitBytes } = pod.container.desired
+  const spare = (limitBytes ?? 0) - (enough.limitBytes ?? limitBytes ?? 0)
+  if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
+  const text = `The limit is ${inMib(spare)} more than needed and stays: ${whyKept(cgroup, memory, nowMs)}.`
+  return hold(view, 'limit_kept', text, { tooMuchSinceMs: undefined })
+}
+
+function whyKept(
+  cgroup: ResizeView['cgroup'],
+  { keepLimit, limitOnlyRises }: ResizeView['memory'],
+  nowMs: number,
+): string {
+  if (limitOnlyRises) return 'this Kubernetes lowers none without a restart'
+  if (keepLimit && nowMs < keepLimit.untilMs) {
+    return `${keepLimit.why}; trying again in ${seconds(keepLimit.untilMs - nowMs)}`
+  }
+  if (cgroup.state === 'fresh') {
+    return `${inMib(cgroup.value.usageBytes)} are in use, files in memory included`
+  }
+  return 'what is in use cannot be seen without shared processes, and a limit near it could end the container'
 }
 
 const inOrder: readonly Rule[] = [
