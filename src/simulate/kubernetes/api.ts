@@ -88,12 +88,7 @@ export class ApiServer {
 
   async handle(request: Request): Promise<Answer> {
     await this.#clock.sleep(LATENCY_MS)
-    const fault = this.faults.next(request)
-    if (fault?.kind === 'delay') await this.#clock.sleep(fault.ms)
-    if (fault?.kind === 'reply') return fault.response
-    if (fault?.kind !== 'lost') return this.#answer(request)
-    if (fault.applied) this.#answer(request)
-    return fault.how
+    return this.faults.pass(request, this.#clock, () => this.#answer(request))
   }
 
   #answer(request: Request): Response {

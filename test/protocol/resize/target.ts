@@ -51,6 +51,8 @@ export interface ResizeTarget {
 
 /** The node with its kubelet. */
 export interface Node {
+  /** Whether the node takes one more pod; it stays if so. No scheduler is asked. */
+  admits(namespace: string, shape: Shape): Promise<boolean>
   /** What the pod's container holds from soon on. */
   use(pod: PodRef, container: string, use: MemoryUse): Promise<void>
   /** The memory limits of the cgroups; undefined: none. Containers that do not run are left out. */

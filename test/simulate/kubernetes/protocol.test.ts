@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Clock } from '../../../src/clock.ts'
 import { virtualClock, type VirtualClock } from '../../../src/simulate/clock.ts'
 import { startKubernetes, type KubernetesEmulation } from '../../../src/simulate/kubernetes.ts'
+import type { Cluster } from '../../../src/simulate/kubernetes/cluster.ts'
 import type { Kubelet } from '../../../src/simulate/kubernetes/kubelet.ts'
 import type { MemoryUse } from '../../../src/simulate/kubernetes/runtime.ts'
 import type { Version } from '../../../src/simulate/kubernetes/versions.ts'
@@ -68,13 +69,22 @@ function targetOf(emulation: KubernetesEmulation, version: Version, clock: Clock
     quota: async (namespace, { hard }) => {
       api.namespace(namespace).quotas.push({ name: 'q', hard })
     },
-    ...(kubelet && { node: nodeOf(kubelet, uses) }),
+    ...(kubelet && { node: nodeOf(cluster, kubelet, uses) }),
     faults: api.faults,
   }
 }
 
-function nodeOf(kubelet: Kubelet, uses: Map<string, MemoryUse>): Node {
+function nodeOf(cluster: Cluster, kubelet: Kubelet, uses: Map<string, MemoryUse>): Node {
   return {
+    admits: async (namespace, { name = 'p', ...shape }) => {
+      try {
+        cluster.create({ ...shape, name, namespace })
+        return true
+      } catch {
+        cluster.api.store.remove(cluster.pod(name, namespace))
+        return false
+      }
+    },
     use: async ({ namespace, name }: PodRef, container, use) =>
       void uses.set(`${namespace}/${name}/${container}`, use),
     limits: async ({ uid }) => {
