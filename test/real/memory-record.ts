@@ -141,9 +141,9 @@ async function sampleOf(node: Node, name: string, pod: Body, before: number): Pr
   const container = status.containerStatuses?.[0]
   const place = { namespace: NS, pod: name, container: 'torchserve' }
   const memory = await node.memory(place).catch(() => undefined)
-  const held = (memory?.pids ?? []).map(heldBy)
+  const held = heldBy(memory?.pids ?? [])
   const ofWorkers = held.filter(({ isWorker }) => isWorker)
-  const sum = (all: typeof held) => Math.round(all.reduce((total, { mib }) => total + mib, 0))
+  const sum = (all: readonly Held[]) => Math.round(all.reduce((total, { mib }) => total + mib, 0))
   return {
     atMs: Date.now(),
     request: Number.parseInt(requests?.memory ?? ''),
@@ -176,16 +176,31 @@ function mebibytes(quantity = ''): number {
   return quantity.endsWith('Mi') ? amount : quantity.endsWith('Gi') ? amount * 1024 : amount / MIB
 }
 
-/** Memory that is a process's own. A process that has ended meanwhile holds nothing. */
-function heldBy(pid: number): { isWorker: boolean; mib: number } {
+interface Held {
+  isWorker: boolean
+  mib: number
+}
+
+/** Memory that is each process's own. One that was just forked, and is about to become another program, shares its parent's. */
+function heldBy(pids: readonly number[]): Held[] {
+  const commands = new Map(pids.map(pid => [pid, ofProcess(pid, 'cmdline')]))
+  return pids.flatMap(pid => {
+    const command = commands.get(pid) ?? ''
+    const status = ofProcess(pid, 'status')
+    const number = (name: string) =>
+      Number(new RegExp(`^${name}:\\s+(\\d+)( kB)?$`, 'm').exec(status)?.[1] ?? 0)
+    if (commands.get(number('PPid')) === command) return []
+    const mib = (number('RssAnon') + number('RssShmem')) / 1024
+    return { isWorker: command.includes('model_service_worker'), mib }
+  })
+}
+
+/** Empty where the process has ended meanwhile. */
+function ofProcess(pid: number, file: 'cmdline' | 'status'): string {
   try {
-    const isWorker = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('model_service_worker')
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-    const kib = (name: string) =>
-      Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0)
-    return { isWorker, mib: (kib('RssAnon') + kib('RssShmem')) / 1024 }
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
   } catch {
-    return { isWorker: false, mib: 0 }
+    return ''
   }
 }
 

@@ -62,7 +62,7 @@ const rules: Readonly<Record<number, readonly Rule[]>> = {
     // The last is said of a container with claims of devices, whatever is asked; nothing but memory is ever asked here.
     [
       'RESIZE_POD_UNSUPPORTED',
-      /pods cannot be resized|with pod-level resources cannot|only cpu and memory resources are mutable/,
+      /pods cannot be resized|pods with pod-level resources|only cpu and memory resources are mutable/,
     ],
     ['RESIZE_INVALID', /./],
   ],

@@ -118,6 +118,13 @@ t.test('refusals that were not recorded, by Kubernetes’ source', async t => {
       'RESIZE_POD_UNSUPPORTED',
     ],
     [
+      422,
+      status(
+        'Pod "p1" is invalid: []: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled',
+      ),
+      'RESIZE_POD_UNSUPPORTED',
+    ],
+    [
       403,
       status(
         'pods "p1" is forbidden: exceeded quota: q, requested: memory=450Mi, used: memory=600Mi, limited: memory=800Mi',

@@ -14,6 +14,7 @@ import {
   resourcesOf,
   said,
   to,
+  waitFor,
 } from './calls.ts'
 import type { Case, PodRef, ResizeTarget, Shape } from './target.ts'
 
@@ -48,7 +49,11 @@ const deferred: Case = {
     t.equal(resourcesOf(waiting, 'torchserve').requests?.['memory'], '4Gi', 'wished')
     t.equal(waiting.status.containerStatuses?.[0]?.allocatedResources?.['memory'], '2Gi')
     t.equal(amountOf(waiting), '2Gi')
-    t.equal(waiting.status.observedGeneration, waiting.metadata.generation)
+    // A kubelet may publish the condition a moment earlier than the generation it has seen.
+    await waitFor(target, 'it is seen', 5_000, async () => {
+      const { status, metadata } = await read(target, pod)
+      return status.observedGeneration === metadata.generation
+    })
     await target.remove(filler, 2_000)
     t.equal(amountOf(await done(target, pod, 10_000)), '4Gi')
   },

@@ -12,8 +12,7 @@ import type { Node, PodRef, ResizeTarget } from '../../protocol/resize/target.ts
 
 t.setTimeout(60_000)
 
-// Newest first; those between two of them differ in nothing that is looked at here.
-const versions = ['1.36', '1.34', '1.33'] as const
+const versions = ['1.37', '1.36', '1.35', '1.34', '1.33'] as const
 // All before the first test: tap takes its root for ended when nothing is under way between two.
 const emulations = await Promise.all(
   versions.map(async version => {
