@@ -97,6 +97,12 @@ t.test('each recorded refusal has its code, its ceiling, and the server’s word
   }
 })
 
+/** As 1.34 and 1.35 say it. */
+const podLevel = [
+  'Pod "p1" is invalid: []: Forbidden: pods with pod-level resources cannot be resized',
+  'Pod "p1" is invalid: []: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled',
+]
+
 t.test('refusals that were not recorded, by Kubernetes’ source', async t => {
   const status = (message: string, more: object = {}) => ({ kind: 'Status', message, ...more })
   const cases: [number, object, string, object?][] = [
@@ -112,18 +118,7 @@ t.test('refusals that were not recorded, by Kubernetes’ source', async t => {
       ),
       'RESIZE_LIMIT_RULE',
     ],
-    [
-      422,
-      status('Pod "p1" is invalid: []: Forbidden: pods with pod-level resources cannot be resized'),
-      'RESIZE_POD_UNSUPPORTED',
-    ],
-    [
-      422,
-      status(
-        'Pod "p1" is invalid: []: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled',
-      ),
-      'RESIZE_POD_UNSUPPORTED',
-    ],
+    ...podLevel.map(why => [422, status(why), 'RESIZE_POD_UNSUPPORTED'] as const),
     [
       403,
       status(
