@@ -21,6 +21,8 @@ const POD = 'resnet-0'
 const BASE_MIB = 300
 /** Longer than the agent waits after any refusal here. */
 const QUIET_SECONDS = 300
+/** The last worker may have gone at the end of that: a decrease is refused as long as the kubelet's numbers are from before. */
+const UNDER_WAY_SECONDS = 60
 /** A change of less is not made. */
 const WORTHWHILE_MIB = 32
 
@@ -268,19 +270,28 @@ async function live(setting: Setting, steps: readonly Step[]): Promise<void> {
   // Nothing is wrong any more, and refusals are forgotten with time.
   world.rate = 0
   for (let second = 0; second < QUIET_SECONDS; second++) await agent.second()
-  const pod = podState(structuredClone(cluster.pod(POD)), 'torchserve', '')
+  const look = () => podState(structuredClone(cluster.pod(POD)), 'torchserve', '')
+  let pod = look()
+  for (let second = 0; second < UNDER_WAY_SECONDS && isUnderWay(pod); second++) {
+    await agent.second()
+    pod = look()
+  }
   const needed = 1.1 * (BASE_MIB + world.workers.length * world.workerMib)
   // A limit stays a little above what is in use, cache included; Guaranteed pods request their limit.
   const used = cgroupOf(cluster, world, cacheMib).usageBytes / MIB
   const wanted = setting.guaranteed ? Math.max(needed, 1.05 * used + 16) : needed
   const spare = (pod.container.desired.requestBytes ?? 0) / MIB - wanted
   cluster.close()
-  if (pod.pending || pod.inProgress) throw new Error('a wish was left behind')
+  if (isUnderWay(pod)) throw new Error('a wish was left behind')
   if (spare > WORTHWHILE_MIB + 2) {
     throw new Error(
       `${Math.round(spare)} MiB more than ${world.workers.length} workers need are still asked for\n${world.memoryStory.join('\n')}\n${world.lastResize.because}`,
     )
   }
+}
+
+function isUnderWay({ inProgress, pending }: PodState): boolean {
+  return pending !== undefined || inProgress !== undefined
 }
 
 t.setTimeout(300_000)

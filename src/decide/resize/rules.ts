@@ -62,14 +62,17 @@ function takeBack(view: ResizeView, { action }: Pick<Ordered, 'action'>, why: st
   const text = `${amountsText(action.to)}: ${why}. Back to ${amountsText(to)}, so that the wish blocks nobody.`
   // Should going back fail, what stands is still ours.
   const expected = pod.container.desired
+  // While one is remembered nothing like it was asked anew: it is the same refusal, seen again since going back failed.
   if (action.kind === 'lower') {
+    const isKnown = memory.keepLimit !== undefined && nowMs < memory.keepLimit.untilMs
     const lastsMs = longer(memory.keepLimit, nowMs, MINUTE_MS, 10 * MINUTE_MS)
-    const keepLimit = { untilMs: nowMs + lastsMs, lastsMs, why }
+    const keepLimit = isKnown ? memory.keepLimit : { untilMs: nowMs + lastsMs, lastsMs, why }
     return order(view, 'revert', to, 'taken_back', text, { keepLimit, expected })
   }
   const most = to.requestBytes ?? to.limitBytes ?? 0
-  const ceiling =
-    action.kind === 'raise' ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
+  const known = active(memory.ceiling, nowMs)
+  const isNew = action.kind === 'raise' && most < (known?.most ?? Infinity)
+  const ceiling = isNew ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
   return order(view, 'revert', to, 'taken_back', text, { ceiling, expected })
 }
 
