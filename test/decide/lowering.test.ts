@@ -90,3 +90,21 @@ t.test('Kubernetes 1.33: limits only rise', t => {
   t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: 1_200 * MIB })
   t.end()
 })
+
+t.test('a refusal that stands while going back fails is one, and forgotten as one', t => {
+  const { world, container } = setUp({ requestMib: 1_000 })
+  container.answer = 'refused decrease'
+  world.rate = 5
+  world.run(12)
+  t.equal(container.desired.limitBytes, need(2) * MIB, 'a lower limit is asked for')
+  container.quotaMib = need(2)
+  world.run(40)
+  t.ok(world.memoryStory.filter(line => line.endsWith('taken_back')).length > 1, 'in vain')
+  container.quotaMib = Infinity
+  world.run(5)
+  t.equal(container.desired.limitBytes, 1_000 * MIB, 'back')
+  container.answer = 'granted'
+  world.run(35)
+  t.equal(container.desired.limitBytes, need(2) * MIB, 'a minute after the refusal it is lowered')
+  t.end()
+})
