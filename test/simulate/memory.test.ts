@@ -21,7 +21,7 @@ const POD = 'resnet-0'
 const BASE_MIB = 300
 /** Longer than the agent waits after any refusal here. */
 const QUIET_SECONDS = 300
-/** The last worker may have gone at the end of that: a decrease is refused as long as the kubelet's numbers are from before. */
+/** The last worker may have gone at the end of that; and a decrease is refused as long as the kubelet's numbers are from before. */
 const UNDER_WAY_SECONDS = 60
 /** A change of less is not made. */
 const WORTHWHILE_MIB = 32
@@ -270,17 +270,21 @@ async function live(setting: Setting, steps: readonly Step[]): Promise<void> {
   // Nothing is wrong any more, and refusals are forgotten with time.
   world.rate = 0
   for (let second = 0; second < QUIET_SECONDS; second++) await agent.second()
+  const spareOf = (now: PodState) => {
+    const needed = 1.1 * (BASE_MIB + world.workers.length * world.workerMib)
+    // A limit stays a little above what is in use, cache included; Guaranteed pods request their limit.
+    const used = cgroupOf(cluster, world, cacheMib).usageBytes / MIB
+    const wanted = setting.guaranteed ? Math.max(needed, 1.05 * used + 16) : needed
+    return (now.container.desired.requestBytes ?? 0) / MIB - wanted
+  }
   const look = () => podState(structuredClone(cluster.pod(POD)), 'torchserve', '')
+  const isSettled = (now: PodState) => !isUnderWay(now) && spareOf(now) <= WORTHWHILE_MIB + 2
   let pod = look()
-  for (let second = 0; second < UNDER_WAY_SECONDS && isUnderWay(pod); second++) {
+  for (let second = 0; second < UNDER_WAY_SECONDS && !isSettled(pod); second++) {
     await agent.second()
     pod = look()
   }
-  const needed = 1.1 * (BASE_MIB + world.workers.length * world.workerMib)
-  // A limit stays a little above what is in use, cache included; Guaranteed pods request their limit.
-  const used = cgroupOf(cluster, world, cacheMib).usageBytes / MIB
-  const wanted = setting.guaranteed ? Math.max(needed, 1.05 * used + 16) : needed
-  const spare = (pod.container.desired.requestBytes ?? 0) / MIB - wanted
+  const spare = spareOf(pod)
   cluster.close()
   if (isUnderWay(pod)) throw new Error('a wish was left behind')
   if (spare > WORTHWHILE_MIB + 2) {
