@@ -1,8 +1,8 @@
 /** Adds the agent to a pod, or takes it out: what changes, as a JSON Patch, and why. */
 import {
   AGENT,
+  agentAmounts,
   agentContainer,
-  agentResources,
   KEYS_FOLDER,
   KEYS_VOLUME,
   TOKEN_FOLDER,
@@ -86,13 +86,14 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
       ...plan.wishes.env,
       ...(plan.drainS !== undefined && { STOKER_DRAIN_MS: String(plan.drainS * 1000) }),
     },
-    resources: agentResources(
+    amounts: agentAmounts(
       pod,
       plan.wishes.of('agent-cpu') ?? '',
       plan.wishes.of('agent-memory') ?? '',
     ),
     user: plan.user,
     keys: plan.keys,
+    claims: plan.claims,
   })
   draft.append(['spec', plan.native ? 'initContainers' : 'containers'], agent)
   const was = pod.metadata?.annotations?.[RECORD]

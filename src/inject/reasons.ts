@@ -72,6 +72,14 @@ export const reasonTable = {
     kind: 'advice',
     says: 'TorchServe’s working directory is set and is no volume, so its key file cannot be shared.',
   },
+  no_claims: {
+    kind: 'advice',
+    says: 'Claims were to be shared, and TorchServe’s container claims no device (`resources.claims`).',
+  },
+  memory_fixed: {
+    kind: 'advice',
+    says: 'A container of the pod claims devices. Kubernetes, up to 1.36 at least, resizes no such pod: workers scale within the memory there is.',
+  },
   no_drain: {
     kind: 'advice',
     says: 'A drain was asked for and not added: TorchServe has a preStop hook of its own, the grace period is too short, the sidecar is classic, or the agent does not listen on loopback.',

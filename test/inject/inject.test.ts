@@ -34,7 +34,11 @@ const amounts = orNull(
     'nvidia.com/gpu': quantity('1'),
   }),
 )
-const resources = orNull(fc.record({ requests: amounts, limits: amounts }))
+const claims = orNull(
+  fc.constantFrom([], [{ name: 'gpu' }], [{ name: 'gpu', request: 'one' }, { name: 'nic' }]),
+)
+const resources = orNull(fc.record({ requests: amounts, limits: amounts, claims }))
+const resourceClaims = ['gpu', 'nic'].map(name => ({ name, resourceClaimTemplateName: name }))
 const tokenFolder = '/var/run/secrets/kubernetes.io/serviceaccount'
 const paths = fc.constantFrom('/models', '/work', '/var/run/torchserve', tokenFolder)
 const volumeNames = fc.constantFrom(
@@ -102,6 +106,7 @@ const annotations = fc.record(
     'stoker.dev/share-processes': yes,
     'stoker.dev/share-key-file': yes,
     'stoker.dev/agent-only-token': yes,
+    'stoker.dev/share-claims': yes,
     'stoker.dev/drain': yes,
     'stoker.dev/max-memory': fc.constantFrom('', '8Gi', 'lots'),
     'stoker.dev/sidecar': fc.constantFrom('native', 'classic'),
@@ -174,6 +179,7 @@ const anyPod = fc
       hostPID: orNull(fc.boolean()),
       restartPolicy: orNull(fc.constantFrom('Always', 'Never')),
       resources,
+      resourceClaims: fc.constant(resourceClaims),
       securityContext: orNull(
         fc.record({
           runAsUser: orNull(fc.constantFrom(0, 1000)),
