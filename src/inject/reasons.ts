@@ -54,7 +54,7 @@ export const reasonTable = {
   },
   no_record: {
     kind: 'refused',
-    says: 'The agent was not added by `stoker inject` or the webhook, so there is no record of what to take back.',
+    says: 'The agent was not added by `stoker inject`, the webhook or the policy, so there is no record of what to take back.',
   },
   internal_error: {
     kind: 'failed',

@@ -245,6 +245,23 @@ t.test('what others have added since stays when the agent is taken out', async t
   })
 })
 
+t.test(
+  'a list that was emptied, and that the API server left out then, is filled again',
+  async t => {
+    const volumeMounts = [{ name: 'kube-api-access-x', mountPath: tokenFolder }]
+    const pod = asPod({
+      metadata: { annotations: { 'stoker.dev/agent-only-token': 'true' } },
+      spec: { containers: [{ name: 'a', image: 'pytorch/torchserve', volumeMounts }] },
+    })
+    const injected = loosely(patched(pod, inject(pod, { ...options, defaults: {} })))
+    for (const one of injected.spec.containers)
+      if (one.volumeMounts?.length === 0) delete one.volumeMounts
+    t.notOk(injected.spec.containers[0]?.volumeMounts)
+    const stored = asPod(injected)
+    t.same(patched(stored, uninject(stored)), pod)
+  },
+)
+
 t.test('what cannot be taken out is said', async t => {
   const own = [{ name: 'a' }]
   const agent = { name: 'stoker-agent' }

@@ -2,10 +2,11 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { applyPatch } from 'rfc6902'
 import t from 'tap'
-import { inject } from '../../../src/inject/inject.ts'
+import { inject, uninject } from '../../../src/inject/inject.ts'
 import type { Pod } from '../../../src/inject/pod.ts'
-import { largePod, options, shapes } from '../../inject/golden.ts'
+import { asPod, largePod, options, shapes } from '../../inject/golden.ts'
 import { startApiServer } from '../cluster/apiserver.ts'
 import { STRATEGIC, type Body, type Manifest } from '../cluster/client.ts'
 import { render, renderTest, valuesFile } from '../helm.ts'
@@ -194,30 +195,71 @@ function isCovered({ metadata }: Pod): boolean {
     .every(([name, value]) => known.includes(name.slice('stoker.dev/'.length)) && value !== '')
 }
 
-/** The spec and the annotations; the record differs, and names of token volumes are random. */
+/** The spec and the annotations; names of token volumes are random. */
 function comparable(body: Body | undefined): unknown {
-  const { 'stoker.dev/injected': _, ...annotations } = body?.metadata?.annotations ?? {}
-  const text = JSON.stringify({ spec: (body as SeenPod).spec, annotations })
+  const text = JSON.stringify({
+    spec: (body as SeenPod).spec,
+    annotations: body?.metadata?.annotations,
+  })
   return JSON.parse(text.replaceAll(/kube-api-access-\w+/g, 'kube-api-access'))
 }
 
-t.test('the policy adds what the webhook adds, where it adds anything', async t => {
-  await admin.ok('DELETE', await admin.pathOf(configuration))
-  const rendered = await render(SYSTEM, '-f', valuesFile('values-policy.yaml'), ...injection.flags)
-  const policy = rendered.filter(({ kind }) => /^MutatingAdmission|^ConfigMap$/.test(kind))
-  await settled(false)
-  await admin.apply(...policy)
-  await settled(true)
-  for (const { name, pod } of shapes()) {
-    const { status, body } = await dryRun(labelled(pod, name))
-    t.equal(status, 201, `${name}: ${body.message ?? ''}`)
-    if (isCovered(pod)) t.same(comparable(body), comparable(byWebhook.get(name)), name)
-    else {
-      const already = inject(pod, options).reasons[0].code === 'already_injected'
-      t.equal(isInjected(body), already, `${name}: left alone`)
+/** The pod as it would be had nobody injected it. */
+async function plainly({ metadata, ...pod }: Manifest): Promise<Body> {
+  const { 'stoker.dev/inject': _, ...labels } = Object(metadata['labels'])
+  return (await dryRun({ ...pod, metadata: { ...metadata, labels } })).body
+}
+
+/** What `stoker uninject` makes of a pod as the server has it. */
+function uninjected(body: Body): Body {
+  const copy = structuredClone(body)
+  applyPatch(copy, structuredClone([...uninject(asPod(body)).operations]))
+  return copy
+}
+
+/** What the record has to hold as it was. */
+const odd: [title: string, annotations: Record<string, string>][] = [
+  ['an emptied annotation', { 'stoker.dev/container': '' }],
+  ['a record of somebody else’s', { 'stoker.dev/injected': 'a "b\\c"\n{}' }],
+  ['a token taken away', { 'stoker.dev/agent-only-token': 'true' }],
+]
+
+t.test(
+  'the policy adds what the webhook adds, where it adds anything, and it is taken back',
+  async t => {
+    await admin.ok('DELETE', await admin.pathOf(configuration))
+    const rendered = await render(
+      SYSTEM,
+      '-f',
+      valuesFile('values-policy.yaml'),
+      ...injection.flags,
+    )
+    const policy = rendered.filter(({ kind }) => /^MutatingAdmission|^ConfigMap$/.test(kind))
+    await settled(false)
+    await admin.apply(...policy)
+    await settled(true)
+    for (const { name, pod } of shapes()) {
+      const { status, body } = await dryRun(labelled(pod, name))
+      t.equal(status, 201, `${name}: ${body.message ?? ''}`)
+      if (isCovered(pod)) {
+        t.same(comparable(body), comparable(byWebhook.get(name)), name)
+        if (inject(pod, options).outcome === 'injected') {
+          const before = await plainly(labelled(pod, name))
+          t.same(comparable(uninjected(body)), comparable(before), `${name}: and back`)
+        }
+      } else {
+        const already = inject(pod, options).reasons[0].code === 'already_injected'
+        t.equal(isInjected(body), already, `${name}: left alone`)
+      }
     }
-  }
-  const { spec } = (await dryRun(plain('once'))).body as SeenPod
-  const twice = (await dryRun({ ...plain('twice'), spec })).body as SeenPod
-  t.same(twice.spec, spec, 'an injected pod is left as it is')
-})
+    for (const [title, annotations] of odd) {
+      const pod = plain('odd', NS, { annotations, labels: { 'stoker.dev/inject': 'true' } })
+      const { body } = await dryRun(pod)
+      t.ok(isInjected(body), title)
+      t.same(comparable(uninjected(body)), comparable(await plainly(pod)), `${title}: and back`)
+    }
+    const { spec } = (await dryRun(plain('once'))).body as SeenPod
+    const twice = (await dryRun({ ...plain('twice'), spec })).body as SeenPod
+    t.same(twice.spec, spec, 'an injected pod is left as it is')
+  },
+)
