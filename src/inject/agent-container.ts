@@ -59,7 +59,7 @@ export function agentContainer(parts: AgentParts): Record<string, Json> {
     args: ['agent'],
     env: environment(parts),
     ports: [{ name: 'stoker-metrics', containerPort: parts.port }],
-    ...resources(parts),
+    ...resourcesOf(parts),
     // What Pod Security's `restricted` asks for, and a read-only root.
     securityContext: {
       allowPrivilegeEscalation: false,
@@ -73,7 +73,7 @@ export function agentContainer(parts: AgentParts): Record<string, Json> {
   }
 }
 
-function resources({ amounts, claims }: AgentParts): Record<string, Json> {
+function resourcesOf({ amounts, claims }: AgentParts): Record<string, Json> {
   if (claims.length === 0) return amounts ? { resources: amounts } : {}
   const shared = claims.map(({ name, request }) => ({ name, ...(request && { request }) }))
   return { resources: { ...amounts, claims: shared } }
