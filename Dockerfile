@@ -6,7 +6,8 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 COPY src ./src
-RUN npm sbom --package-lock-only --sbom-format spdx --omit dev >sbom.spdx.json
+# Of what is installed: with --omit=dev npm would leave out whatever a development dependency needs as well.
+RUN npm pkg delete devDependencies && npm sbom --sbom-format spdx >sbom.spdx.json
 # A checkout may have been made with a umask that keeps other users out.
 RUN rm package-lock.json && chmod -R a+rX,go-w /app
 # The agent shares a PID namespace and the user id with TorchServe. A program that its user may run and not read is not

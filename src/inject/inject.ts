@@ -15,7 +15,7 @@ import { conflictIn, obstacleIn, planFor, type Plan } from './plan.ts'
 import type { Container, Pod } from './pod.ts'
 import { reasonTable, type Reason } from './reasons.ts'
 import { readRecord, writeRecord } from './record.ts'
-import { findTorchServe, settingsByImage } from './target.ts'
+import { capByContainer, findTorchServe, settingsByImage } from './target.ts'
 
 const SAFE_TO_EVICT = 'cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes'
 
@@ -42,7 +42,8 @@ export function inject(pod: Pod, options: Options): Injection {
   const own = ownAnnotations(pod.metadata?.annotations ?? {})
   const target = findTorchServe(pod, own['container'] || options.defaults['container'])
   const found = 'name' in target ? target : undefined
-  const wishes = readWishes({ ...options.defaults, ...(found && settingsByImage(found)), ...own })
+  const usual = found && { ...settingsByImage(found), ...capByContainer(found, options.defaults) }
+  const wishes = readWishes({ ...options.defaults, ...usual, ...own })
   if ('problems' in wishes) {
     return nothing(pod, { code: 'invalid_annotation', message: wishes.problems.join('; ') })
   }

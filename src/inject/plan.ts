@@ -9,9 +9,11 @@ import {
   type KeysVolume,
 } from './agent-container.ts'
 import { LABEL, PREFIX, type Wishes } from './annotations.ts'
+import { parseBytes } from '../quantity.ts'
 import { drainFor } from './drain.ts'
 import type { Container, Pod } from './pod.ts'
 import type { Reason } from './reasons.ts'
+import { memoryOf } from './target.ts'
 
 /** The user of TorchServe’s own images. */
 const TORCHSERVE_USER = 1000
@@ -76,6 +78,11 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
   if (maxMemory !== undefined && restarts) {
     const message = `A change of memory restarts ${target.name}, by its resizePolicy`
     advice.push({ code: 'memory_restart', message })
+  }
+  const own = memoryOf(target)
+  if (maxMemory && own && (parseBytes(own) ?? 0) > (parseBytes(maxMemory) ?? Infinity)) {
+    const message = `${PREFIX}max-memory=${maxMemory} is less than the ${own} that ${target.name} has: what was lowered once does not come back`
+    advice.push({ code: 'cap_below_memory', message })
   }
   return {
     ...sharing,

@@ -72,6 +72,10 @@ export const reasonTable = {
     kind: 'advice',
     says: 'TorchServe’s working directory is set and is no volume, so its key file cannot be shared.',
   },
+  cap_below_memory: {
+    kind: 'advice',
+    says: 'The annotation `stoker.dev/max-memory` is less than the memory that TorchServe’s container has: once lowered, it does not come back.',
+  },
   no_claims: {
     kind: 'advice',
     says: 'Claims were to be shared, and TorchServe’s container claims no device (`resources.claims`).',

@@ -54,12 +54,12 @@ export async function filesIn(root: string): Promise<{ path: string; bytes: numb
 
 /** What the files take in a layer, compressed one after the other. */
 export async function compressedBytes(root: string, paths: readonly string[]): Promise<number> {
-  const gzip = createGzip()
+  async function* content() {
+    for (const path of paths) yield* createReadStream(join(root, path))
+  }
   let bytes = 0
-  gzip.on('data', (chunk: Buffer) => (bytes += chunk.length))
-  for (const path of paths) await pipeline(createReadStream(join(root, path)), gzip, { end: false })
-  const ended = new Promise(resolve => gzip.on('end', resolve))
-  gzip.end()
-  await ended
+  await pipeline(content, createGzip(), async packed => {
+    for await (const chunk of packed) bytes += (chunk as Buffer).length
+  })
   return bytes
 }

@@ -258,6 +258,7 @@ t.test(
       t.ok(isInjected(body), title)
       t.same(comparable(uninjected(body)), comparable(await plainly(pod)), `${title}: and back`)
     }
+    t.equal(await helmTest(), '0 A labelled pod gets the agent.\n', 'helm test finds it, too')
     const { spec } = (await dryRun(plain('once'))).body as SeenPod
     const twice = (await dryRun({ ...plain('twice'), spec })).body as SeenPod
     t.same(twice.spec, spec, 'an injected pod is left as it is')
