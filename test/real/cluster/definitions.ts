@@ -1,7 +1,7 @@
 /** Custom resources of others, as their own Go modules define them; the project holds no copies. */
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { MissingTool } from '../missing.ts'
 import type { Body, Client } from './client.ts'
@@ -61,6 +61,14 @@ export async function triggerParameters(): Promise<Map<string, Set<string>>> {
   )
 }
 
+/** The module with all the definitions in its folder of these. */
+export async function allOf(module: Module): Promise<Module> {
+  const place = dirname(module.definitions[0] ?? '')
+  const files = readdirSync(join(await download(module), place))
+  const definitions = files.filter(file => file.endsWith('.yaml')).map(file => join(place, file))
+  return { ...module, definitions }
+}
+
 /** Defines them on an API server, and waits until it serves them. Throws MissingTool without go, or what go says. */
 export async function defineResources(admin: Client, ...modules: readonly Module[]): Promise<void> {
   for (const module of modules) {
@@ -85,7 +93,7 @@ interface Condition {
 }
 
 /** The folder that the Go client unpacks the module into, once. */
-async function download({ path, version }: Module): Promise<string> {
+export async function download({ path, version }: Module): Promise<string> {
   try {
     const { stdout } = await run('go', ['mod', 'download', '-json', `${path}@${version}`], {
       cwd: import.meta.dirname,

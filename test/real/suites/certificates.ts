@@ -2,14 +2,7 @@
  * On a real API server: the chart with certificates of others. A given Secret is shown to the API server, and so is what replaces it, by
  * the same authority and by a new one, without a failed call; cert-manager's definitions take what the chart asks of it.
  */
-import {
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
@@ -23,6 +16,7 @@ import { certManager, defineResources } from '../cluster/definitions.ts'
 import { render } from '../helm.ts'
 import * as injection from '../injection.ts'
 import { isInjected, plain, SYSTEM, type WebhookConfiguration } from '../injection.ts'
+import { mountSecret } from '../mounted-secret.ts'
 import { freePorts } from '../ports.ts'
 import { until } from '../until.ts'
 import { startWebhook } from '../webhook.ts'
@@ -72,21 +66,7 @@ async function give(authority: Files): Promise<void> {
 }
 
 const mounted = mkdtempSync(join(folder, 'mounted-'))
-/** As the kubelet mounts a Secret: all of it changes by a link's exchange. */
-async function mount(): Promise<void> {
-  const { data } = (await admin.ok('GET', `/api/v1/namespaces/${SYSTEM}/secrets/${SECRET}`)) as {
-    data?: Record<string, string>
-  }
-  const version = mkdtempSync(join(mounted, '..version-'))
-  for (const [name, text] of Object.entries(data ?? {}))
-    writeFileSync(join(version, name), Buffer.from(text, 'base64'))
-  const link = join(mounted, '..data_tmp')
-  symlinkSync(version, link)
-  renameSync(link, join(mounted, '..data'))
-  for (const name of Object.keys(data ?? {})) {
-    if (!existsSync(join(mounted, name))) symlinkSync(join('..data', name), join(mounted, name))
-  }
-}
+const mount = () => mountSecret(admin, { namespace: SYSTEM, name: SECRET }, mounted)
 
 t.test('a given Secret', async t => {
   const { args, configuration, token } = await injection.install(server, ...givenBy(old))
@@ -126,7 +106,7 @@ t.test('a given Secret', async t => {
     await give(young)
     await mount()
     const isShown = async () => !/Error/.test(await serial(young))
-    t.ok(await until(isShown, SHOWN_MS, 100), webhook.log())
+    t.ok(await until(isShown, SHOWN_MS, 100), 'it is shown')
     t.not(await serial(young), first)
     const before = created
     await trust(configurationIn(await render(SYSTEM, ...injection.flags, ...givenBy(young))))
