@@ -14,9 +14,9 @@ RUN rm package-lock.json && chmod -R a+rX,go-w /app
 # dumpable, so that model code cannot read the agent's environment, memory or files through /proc. It holds only where the
 # container drops every capability: with CAP_DAC_OVERRIDE still held at the start, the kernel counts node as readable.
 #
-# Of the system only what node is linked to comes along, with Debian's word on its packages where scanners look for it where there
-# is no package manager: no shell, either. It is glibc and says that it is
-# Debian, because nvidia-smi and its libraries are put into the container by its runtime, at the place Debian looks for them.
+# Of the system only what node is linked to comes along: no shell, no package manager. What Debian says of those packages goes to
+# where scanners look for it in such images. It is glibc and says that it is Debian, because nvidia-smi and its libraries are put
+# into the container by its runtime, at the place Debian looks for them.
 RUN mkdir /image && mkdir -m 1777 /image/tmp \
   && cp --parents --dereference /usr/local/bin/node /etc/os-release /etc/debian_version /image \
   && cp --parents --dereference $(ldd /usr/local/bin/node | grep --only-matching '/[^ ]*') /image \

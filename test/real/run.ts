@@ -11,9 +11,9 @@ import { basename, join } from 'node:path'
 const SUITE_MS = 9 * 60_000
 const LONG_SUITE_MS = 20 * 60_000
 const BY_NAME: ReadonlySet<string> = new Set([
-  'cert-manager',
   'drain',
   'install',
+  'issuer',
   'keda',
   'memory-deferred',
   'memory-kills',

@@ -1,6 +1,6 @@
 /** On a real API server: the chart's output, the webhook called for real, and the policy that injects without it. */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { applyPatch } from 'rfc6902'
 import t from 'tap'
@@ -9,6 +9,7 @@ import type { Pod } from '../../../src/inject/pod.ts'
 import { asPod, largePod, options, shapes } from '../../inject/golden.ts'
 import { startApiServer } from '../cluster/apiserver.ts'
 import { STRATEGIC, type Body, type Manifest } from '../cluster/client.ts'
+import { readManifests } from '../cluster/manifests.ts'
 import { render, renderTest, valuesFile } from '../helm.ts'
 import * as injection from '../injection.ts'
 import { NS, SYSTEM, isInjected, labelled, plain, type SeenPod } from '../injection.ts'
@@ -28,44 +29,57 @@ const label = (name: string, labels: Record<string, string>) =>
 await label('wholly', { 'stoker.dev/inject': 'true' })
 await label('confined', { 'pod-security.kubernetes.io/enforce': 'restricted' })
 
+/** What is there for those who use no chart. */
+const policies = join(import.meta.dirname, '../../../k8s/policies')
 const dryRun = (pod: Manifest) => injection.dryRun(admin, pod)
 const create = (pod: Manifest) => injection.create(admin, pod)
 const settled = (isWanted: boolean) => injection.settled(admin, isWanted)
 
-t.test('the chart’s output passes the API server, with each of its values files', async t => {
-  const cases: Record<string, string[]> = {
-    default: [],
-    ha: ['-f', valuesFile('values-ha.yaml')],
-    policy: ['-f', valuesFile('values-policy.yaml')],
-    'two namespaces': ['--set', `namespaces={${NS},wholly}`],
-    'a given Secret': [
-      '--set=webhook.certificate.source=secret,webhook.certificate.secretName=tls',
-      `--set-file=webhook.certificate.caBundle=${server.caFile}`,
-    ],
-  }
-  const query = 'dryRun=All&fieldManager=helm&force=true&fieldValidation=Strict'
-  for (const [name, flags] of Object.entries(cases)) {
-    for (const each of await render(SYSTEM, ...flags)) {
-      const path = `${await admin.pathOf(each)}?${query}`
-      const { status, body } = await admin.call('PATCH', path, each, 'application/apply-patch+yaml')
-      t.ok(status < 300, `${name}: ${each.kind}/${each.metadata.name} ${body.message ?? ''}`)
+t.test(
+  'the chart’s output passes the API server, with each of its values files; so do the policies alone',
+  async t => {
+    const cases: Record<string, string[]> = {
+      default: [],
+      ha: ['-f', valuesFile('values-ha.yaml')],
+      policy: ['-f', valuesFile('values-policy.yaml')],
+      'two namespaces': ['--set', `namespaces={${NS},wholly}`],
+      'a given Secret': [
+        '--set=webhook.certificate.source=secret,webhook.certificate.secretName=tls',
+        `--set-file=webhook.certificate.caBundle=${server.caFile}`,
+      ],
     }
-  }
-  const refusals: [flag: string, says: RegExp][] = [
-    ['webhook.replica=3', /Additional property replica is not allowed/],
-    ['webhook.certificate.source=secret', /secretName must name/],
-    ['mode=policy,agent.settings.max-workers=3', /max-workers has no meaning in the mode policy/],
-  ]
-  for (const [flag, says] of refusals) await t.rejects(render(SYSTEM, '--set', flag), says)
-})
+    const query = 'dryRun=All&fieldManager=helm&force=true&fieldValidation=Strict'
+    const pass = async (name: string, manifests: readonly Manifest[]) => {
+      for (const each of manifests) {
+        const path = `${await admin.pathOf(each)}?${query}`
+        const { status, body } = await admin.call(
+          'PATCH',
+          path,
+          each,
+          'application/apply-patch+yaml',
+        )
+        t.ok(status < 300, `${name}: ${each.kind}/${each.metadata.name} ${body.message ?? ''}`)
+      }
+    }
+    for (const [name, flags] of Object.entries(cases))
+      await pass(name, await render(SYSTEM, ...flags))
+    for (const file of readdirSync(policies)) await pass(file, readManifests(join(policies, file)))
+    const refusals: [flag: string, says: RegExp][] = [
+      ['webhook.replica=3', /Additional property replica is not allowed/],
+      ['webhook.certificate.source=secret', /secretName must name/],
+      ['mode=policy,agent.settings.max-workers=3', /max-workers has no meaning in the mode policy/],
+    ]
+    for (const [flag, says] of refusals) await t.rejects(render(SYSTEM, '--set', flag), says)
+  },
+)
 
+const [port = 0] = await freePorts(1)
 let webhook: Webhook | undefined
 t.teardown(() => webhook?.stop())
 
 t.test(
   'a webhook with the chart’s rights and arguments has itself trusted and is called',
   async t => {
-    const [port = 0] = await freePorts(1)
     await admin.apply(injection.callingLoopback(configuration, port, 'Ignore'))
     webhook = await startWebhook(server, token, args, port)
     await settled(true)
@@ -86,6 +100,7 @@ t.test('every golden pod is created, with the agent where it should have it', as
   const metrics = await webhook?.get('/metrics')
   t.match(metrics, /stoker_admissions_total\{outcome="injected",reason="injected"\} \d\d/)
   t.notMatch(metrics, /outcome="failed"/)
+  t.notMatch(metrics, /already_injected|mirror_pod/, 'for those it is not even called')
 })
 
 t.test('a label on the namespace asks for all its pods, but for those that opt out', async t => {
@@ -97,6 +112,23 @@ t.test('a label on the namespace asks for all its pods, but for those that opt o
   t.notOk(isInjected((await dryRun(pod('wholly', { 'stoker.dev/inject': 'false' }))).body))
   t.notOk(isInjected((await dryRun(pod(NS, {}))).body))
   t.notOk(isInjected((await dryRun(plain('p', SYSTEM))).body), 'nor Stoker’s own namespace')
+})
+
+/** Has the API server call the webhook as the chart says with these values. */
+async function configure(values: string): Promise<void> {
+  const rendered = await render(SYSTEM, ...injection.flags, '--set', values)
+  for (const each of rendered.filter(({ kind }) => kind === configuration.kind))
+    await admin.apply(injection.callingLoopback(each, port, 'Ignore'))
+}
+
+t.test('only the namespaces that are named are served, if any are', async t => {
+  await configure('namespaces={wholly}')
+  const isServed = async (namespace: string) =>
+    isInjected((await dryRun(plain('p', namespace))).body)
+  t.ok(await until(async () => !(await isServed(NS)), 5_000), 'another namespace is not')
+  t.ok(await isServed('wholly'))
+  await configure('namespaces={}')
+  t.ok(await until(() => isServed(NS), 5_000), 'without names all are')
 })
 
 t.test('where Pod Security’s restricted is enforced, restricted pods still pass', async t => {
@@ -164,8 +196,8 @@ async function helmTest(): Promise<string> {
     '/var/run/secrets/kubernetes.io/serviceaccount',
     folder,
   )
-  const { hostname, port } = new URL(server.url)
-  const env = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port }
+  const called = new URL(server.url)
+  const env = { KUBERNETES_SERVICE_HOST: called.hostname, KUBERNETES_SERVICE_PORT: called.port }
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     ['--input-type=module', '--eval', script],

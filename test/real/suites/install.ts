@@ -116,6 +116,8 @@ t.test('a plain Deployment is scaled by what the chart installs', async t => {
     if (program === 'helm' && verb === 'install') startedMs = Date.now()
     const printed = await type(command)
     typed.push(`${program} ${verb}`)
+    if (verb === 'install')
+      t.match(printed, /helm test stoker --namespace stoker-system[\s\S]*kubectl label namespace/)
     if (verb === 'test')
       t.match(printed, /Phase:\s+Succeeded/, 'helm test finds the agent in a labelled pod')
     lap(t, `${program} ${verb} has returned`)

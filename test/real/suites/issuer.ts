@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { certManagerProgram } from '../cert-manager/build.ts'
+import { issuerProgram } from '../issuer/build.ts'
 import { startApiServer } from '../cluster/apiserver.ts'
 import type { Body, Manifest } from '../cluster/client.ts'
 import { allOf, certManager, defineResources } from '../cluster/definitions.ts'
@@ -24,7 +24,7 @@ t.setTimeout(300_000)
 const SIGNED_MS = 60_000
 const SECRET = 'stoker-tls'
 
-const program = await certManagerProgram()
+const program = await issuerProgram()
 const server = await startApiServer()
 t.teardown(() => server.stop())
 const { admin } = server

@@ -13,7 +13,7 @@ import { certManager, download } from '../cluster/definitions.ts'
 const main = join(import.meta.dirname, 'main.go')
 
 /** The path of the program, built now if it is not in the cache. Throws MissingTool, or what the compiler says. */
-export async function certManagerProgram(): Promise<string> {
+export async function issuerProgram(): Promise<string> {
   const hash = createHash('sha256').update(readFileSync(main)).digest('hex').slice(0, 12)
   return cached(`cert-manager-${certManager.version}-${hash}`, 'controllers', async output => {
     // main.go has to be within the module: its dependencies are then those that the module was released with.
