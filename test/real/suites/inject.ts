@@ -114,20 +114,20 @@ t.test('a label on the namespace asks for all its pods, but for those that opt o
   t.notOk(isInjected((await dryRun(plain('p', SYSTEM))).body), 'nor Stoker’s own namespace')
 })
 
-/** Has the API server call the webhook as the chart says with these values. */
-async function configure(values: string): Promise<void> {
-  const rendered = await render(SYSTEM, ...injection.flags, '--set', values)
+/** Has the API server call the webhook as the chart says with these flags of helm's. */
+async function configure(...more: string[]): Promise<void> {
+  const rendered = await render(SYSTEM, ...injection.flags, ...more)
   for (const each of rendered.filter(({ kind }) => kind === configuration.kind))
     await admin.apply(injection.callingLoopback(each, port, 'Ignore'))
 }
 
 t.test('only the namespaces that are named are served, if any are', async t => {
-  await configure('namespaces={wholly}')
+  await configure('--set=namespaces={wholly}')
   const isServed = async (namespace: string) =>
     isInjected((await dryRun(plain('p', namespace))).body)
   t.ok(await until(async () => !(await isServed(NS)), 5_000), 'another namespace is not')
   t.ok(await isServed('wholly'))
-  await configure('namespaces={}')
+  await configure()
   t.ok(await until(() => isServed(NS), 5_000), 'without names all are')
 })
 
