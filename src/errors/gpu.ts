@@ -5,7 +5,7 @@ const unknown = 'Until then the GPU’s memory is unknown, and models on it do n
 export const gpuErrors = {
   NVIDIA_SMI_NO_DEVICE: {
     says: 'nvidia-smi runs and finds no GPU (exit code 6).',
-    remedy: `The agent’s container was given none: share TorchServe’s by a DRA claim, or set STOKER_DCGM_URL. ${unknown}`,
+    remedy: `The agent’s container was given none: share TorchServe’s by a DRA claim (stoker.dev/share-claims), or set STOKER_DCGM_URL. ${unknown}`,
     retry: true,
   },
   NVIDIA_SMI_NO_DRIVER: {

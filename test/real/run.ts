@@ -12,7 +12,9 @@ const SUITE_MS = 9 * 60_000
 const LONG_SUITE_MS = 20 * 60_000
 const BY_NAME: ReadonlySet<string> = new Set([
   'drain',
+  'given-secret',
   'install',
+  'issuer',
   'keda',
   'memory-deferred',
   'memory-kills',

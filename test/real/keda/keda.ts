@@ -11,7 +11,7 @@ import { freePorts } from '../ports.ts'
 import { until } from '../until.ts'
 import { kubeConfig } from '../webhook.ts'
 import { definitions, kedaProgram } from './build.ts'
-import { createAuthority, filesIn, sign, type Files } from './certificates.ts'
+import { createAuthority, filesIn, sign, type Files } from '../certificates.ts'
 
 const SERVICE = 'keda-metrics-apiserver'
 const NAMESPACE = 'keda'
