@@ -32,7 +32,7 @@ export interface NvidiaSmi {
    * what was taken is worth nothing unless the answer is `read`. Never throws. Call it only when `idle()`.
    */
   ask(args: readonly string[], take: (text: string) => void): Promise<SmiAnswer>
-  /** Ends what still runs. */
+  /** Ends what still runs; a child that cannot be killed keeps the agent from its end for two seconds at most. */
   close(): void
 }
 
@@ -70,6 +70,8 @@ class Runner implements NvidiaSmi {
   #asking = false
   /** Running, or abandoned and not gone yet. */
   #child: ChildProcess | undefined
+  /** Ends the wait for the child. */
+  #waiting: AbortController | undefined
   #failures = 0
   #notBeforeMs = 0
 
@@ -105,17 +107,20 @@ class Runner implements NvidiaSmi {
   }
 
   close(): void {
-    if (this.#child) this.#end(this.#child)
+    if (!this.#child) return
+    void this.#putDown(this.#child).then(gone => {
+      if (!gone) this.#waiting?.abort()
+    })
   }
 
   async #run(args: readonly string[], take: (text: string) => void): Promise<SmiAnswer> {
     const asked = `nvidia-smi ${args.join(' ')}`
     const startedMs = this.#clock.now()
-    const settled = new AbortController()
+    const waiting = (this.#waiting = new AbortController())
     try {
       const child = this.#start(args)
       const ended = this.#read(child, take)
-      const late = this.#clock.sleep(this.#timeoutMs, settled.signal).then(() => 'late' as const)
+      const late = this.#clock.sleep(this.#timeoutMs, waiting.signal).then(() => 'late' as const)
       const end = await Promise.race([ended, late]).catch((error: unknown) => asError(error))
       if (end !== 'late' && !(end instanceof Error)) {
         return answerOf(asked, end, { startedMs, tookMs: this.#clock.now() - startedMs })
@@ -135,7 +140,7 @@ class Runner implements NvidiaSmi {
       }
       return { kind: 'failed', fault: new StokerError('NVIDIA_SMI_FAILED', `${asked}: ${message}`) }
     } finally {
-      settled.abort()
+      waiting.abort()
     }
   }
 

@@ -1,4 +1,6 @@
 /** Goal: whatever nvidia-smi does, the agent goes on and says what it did. Method: programs of that name, really run. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -194,6 +196,34 @@ t.test('closing ends what runs', async t => {
   for (let tries = 0; tries < 100 && !existsSync(file); tries++) await sleep(20)
   client.close()
   t.equal(codeOf(await asking), 'NVIDIA_SMI_FAILED')
+})
+
+t.test('an agent that ends does not wait for a child that cannot be killed', async t => {
+  const folder = t.testdir({ 'nvidia-smi': '#!/bin/sh\necho $$ > "$0.pid"; exec sleep 1000\n' })
+  chmodSync(join(folder, 'nvidia-smi'), 0o755)
+  const file = join(folder, 'nvidia-smi.pid')
+  const at = (path: string) => JSON.stringify(new URL(path, import.meta.url).href)
+  const agent = `
+    import { createNvidiaSmi } from ${at('../../src/clients/nvidia-smi.ts')}
+    import { wallClock as clock } from ${at('../../src/clock.ts')}
+    import { existsSync } from 'node:fs'
+    const env = { PATH: ${JSON.stringify(`${folder}:${process.env['PATH']}`)} }
+    const smi = createNvidiaSmi({ clock, env, kill: () => {} })
+    void smi.ask(['-q', '-x'], () => {})
+    while (!existsSync(${JSON.stringify(file)})) await clock.sleep(10)
+    console.log('closing')
+    smi.close()`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', agent], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(child.stdout, 'data')
+  const closedMs = performance.now()
+  const [code] = (await once(child, 'exit')) as [number]
+  t.equal(code, 0)
+  t.ok(performance.now() - closedMs < 6_000)
+  const pid = readFileSync(file, 'utf8').trim()
+  t.ok(isAlive(pid), 'it is still there')
+  process.kill(Number(pid), 'SIGKILL')
 })
 
 function isAlive(pid: string): boolean {
