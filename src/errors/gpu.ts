@@ -95,8 +95,8 @@ export const gpuErrors = {
     retry: true,
   },
   DCGM_STALE: {
-    says: 'dcgm-exporter answers, but its numbers have not changed for minutes.',
-    remedy: `Restart it: it no longer collects. ${unknown}`,
+    says: 'dcgm-exporter answers, but its numbers of the GPU have not changed for a minute.',
+    remedy: `It must collect every 30 s (DCGM_EXPORTER_INTERVAL), as it does by itself; if that is so, restart it: it no longer collects. ${unknown}`,
     retry: true,
   },
 } as const satisfies Record<string, { says: string; remedy: string; retry: boolean }>
