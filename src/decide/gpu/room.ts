@@ -3,6 +3,7 @@ import type { PoolPolicy } from '../../config.ts'
 import type { GpuInputs, HostSeen, Observation, PoolKey, PoolSeen, Reading } from '../../model.ts'
 import type { PoolMemory } from '../memory.ts'
 import { largest } from '../window.ts'
+import { pulseOf, type Pulse } from './activity.ts'
 import { runsOnGpu } from './device.ts'
 import { foretell } from './landing.ts'
 import { lastSettled, type GpuMemory, type Settled } from './learn.ts'
@@ -19,6 +20,8 @@ export interface GpuView {
   soon: boolean
   /** What is wrong with a GPU that the next worker may land on: nothing is started, not even what was asked for. */
   trouble?: string | undefined
+  /** Of the GPUs that its workers are on; absent where it is not known. */
+  pulse?: Pulse | undefined
   inputs: Omit<GpuInputs, 'fits'>
 }
 
@@ -45,7 +48,7 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
   const pool = seen.pools.find(one => one.key === key)
   if (pool === undefined || pool.description.state === 'absent') return undefined
   if (!runsOnGpu(pool, rivals.memoryOf(key), seen)) return undefined
-  const policy = rivals.policies.pool(pool.description.value.id.model)
+  const { id, workers } = pool.description.value
   const crews = crewsOf(seen)
   const places = placesOf(seen, crews ?? [])
   const activity = activityOf(places)
@@ -55,12 +58,13 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
     const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen, crews)
     return { fits: undefined, why, soon: !crews, inputs: nothing }
   }
+  const policy = rivals.policies.pool(id.model)
   const one = { key, policy, places, crews, seen, rivals, nothing }
   const trouble = troubleFor(one)
   if (trouble !== undefined) {
     return { fits: undefined, why: trouble, soon: false, trouble, inputs: nothing }
   }
-  return roomFor(one)
+  return { ...roomFor(one), pulse: pulseOf(workers, places) }
 }
 
 interface Case {
