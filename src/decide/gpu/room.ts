@@ -34,6 +34,8 @@ const MARGIN_BYTES = 512 * MIB
 const MARGIN_SHARE = 0.05
 /** Less is no worker's need: a CUDA context alone takes up to this (518 MiB on a whole H100), and the model comes on top. */
 export const LEAST_BYTES = 512 * MIB
+/** No search for room goes further. */
+const MOST_WORKERS = 200
 /** Over what is used per worker, while it is all that is known of a worker's need. */
 const GUESS = 1.5
 
@@ -135,9 +137,8 @@ function roomFor(one: Case): GpuView {
 
 /** Workers one after the other, each on the GPU it will land on; on the fullest where that is unknown. */
 function fitting(bytes: number, free: readonly number[], one: Case): number {
-  const { maxWorkers } = one.policy
-  const order = orderOf(maxWorkers, one)
-  if (!order) return Math.min(maxWorkers, Math.max(0, Math.floor(Math.min(...free) / bytes)))
+  const order = orderOf(MOST_WORKERS, one)
+  if (!order) return Math.min(MOST_WORKERS, Math.max(0, Math.floor(Math.min(...free) / bytes)))
   const left = [...free]
   for (const [count, place] of order.entries()) {
     const after = (left[place] ?? 0) - bytes

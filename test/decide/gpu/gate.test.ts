@@ -68,17 +68,25 @@ t.test('several models on several GPUs never ask for more than there is', t => {
     needMib: fc.integer({ min: 200, max: 2_400 }),
     loadShare: fc.double({ min: 0.8, max: 1, noNaN: true }),
     rate: fc.integer({ min: 0, max: 200 }),
+    // Some load while others are decided on, and what some need is known before.
+    loadMs: fc.integer({ min: 1, max: 30_000 }),
+    isKnown: fc.boolean(),
   })
   fc.assert(
     fc.property(
       fc.array(model, { minLength: 2, maxLength: 3 }),
       fc.integer({ min: 1, max: 3 }),
-      (models, gpus) => {
+      fc.integer({ min: 1_000, max: 20_000 }),
+      (models, gpus, readEveryMs) => {
         const devices = Array.from({ length: gpus }, () => ({ totalMib: 16_384 }))
         const world = new GpuWorld(
           devices,
-          models.map((one, at) => ({ key: `m${at}`, ...one })),
+          models.map(({ isKnown, ...one }, at) => {
+            const known = isKnown ? { gpuWorkerMemory: one.needMib * MIB } : {}
+            return { key: `m${at}`, ...one, policy: known }
+          }),
         )
+        world.readEveryMs = readEveryMs
         world.run(400)
         if (world.outOfMemory > 0) throw new Error('out of memory')
       },

@@ -73,6 +73,7 @@ export class GpuWorld {
   readonly startMs = this.nowMs
   memory = emptyMemory
   readonly decisions: Decision[] = []
+  podDemand: number | undefined
   readonly pools: Pool[]
   readonly devices: readonly Device[]
   /** The most that was ever used of each device, and loads that found no room. */
@@ -208,8 +209,9 @@ export class GpuWorld {
     const seen = this.#observe()
     const policyOf = (model: string) => ({ ...policy, maxWorkers: 100, ...this.pool(model).policy })
     const policies = { pool: policyOf, memory: leftAlone }
-    const { decisions, memory } = decide(policies, this.memory, seen, this.nowMs)
+    const { decisions, memory, podDemand } = decide(policies, this.memory, seen, this.nowMs)
     this.memory = memory
+    this.podDemand = podDemand
     this.decisions.push(...decisions)
     for (const { action } of decisions) if (action) this.#outcomes.push(this.#act(action))
   }
