@@ -5,34 +5,26 @@ import { GpuWorld, MIB } from './world.ts'
 /** Beside one worker of each there is room for one more: 2.9 GiB are left, and 15 % more than 2 GiB must fit. */
 const card = { totalMib: 7_600 }
 const model = { workers: 1, needMib: 2_048, policy: { gpuWorkerMemory: 2_048 * MIB } }
-/** Two workers of 100 ms are needed for it, and they can take a little more. */
-const rate = 6
+const inPods = (...rates: readonly number[]) => {
+  const models = rates.map((rate, at) => ({ key: `m${at}`, ...model, rate }))
+  const world = new GpuWorld([card], models).run(90)
+  return { world, demand: world.podDemand ?? Number.NaN }
+}
 
 t.test('the room is counted once, whoever could have it', async t => {
-  const alone = new GpuWorld(
-    [card],
-    [
-      { key: 'a', ...model, rate },
-      { key: 'b', ...model },
-    ],
-  )
-  alone.run(90)
-  t.ok((alone.podDemand ?? 0) < 1, `${alone.podDemand}: a second worker of a fits`)
-  const both = new GpuWorld(
-    [card],
-    [
-      { key: 'a', ...model, rate },
-      { key: 'b', ...model, rate },
-    ],
-  )
-  both.run(90)
-  t.equal(both.outOfMemory, 0)
-  t.same(
-    both.pools.map(({ workers }) => workers.length).toSorted(),
-    [1, 2],
-    'and not a second one of each',
-  )
-  t.ok((both.podDemand ?? 0) > 1, `${both.podDemand}: what is left is for another pod`)
+  const { demand: alone, world } = inPods(0.15, 0)
+  t.match(world.last('m0').inputs, { listed: 1, usable: 2 })
+  const { demand: both, world: shared } = inPods(0.15, 0.15)
+  t.match(shared.last('m0').inputs, { listed: 1, usable: 2 })
+  t.match(shared.last('m1').inputs, { listed: 1, usable: 2 })
+  t.ok(both > 1.5 * alone, `${both} and not ${alone}: the second worker can be had by one of them`)
+})
+
+t.test('what finds no room is for another pod', async t => {
+  const { demand, world } = inPods(6, 6)
+  t.equal(world.outOfMemory, 0)
+  t.same(world.pools.map(({ workers }) => workers.length).toSorted(), [1, 2])
+  t.ok(demand > 1, `${demand}`)
 })
 
 t.test(
