@@ -79,9 +79,9 @@ export const gpuErrors = {
     retry: true,
   },
   GPU_NOT_OURS: {
-    says: 'More GPUs are visible than TorchServe’s container has.',
+    says: 'More GPUs are visible than TorchServe has, or than it is known to have.',
     remedy:
-      'Set NVIDIA_VISIBLE_DEVICES=void on the agent’s container, unless it shares TorchServe’s GPUs; if it does, correct STOKER_GPU_COUNT. Until then what is seen is not taken for TorchServe’s.',
+      'Set NVIDIA_VISIBLE_DEVICES=void on the agent’s container, unless it shares TorchServe’s GPUs; if it does, STOKER_GPU_COUNT must say how many these are. Until then what is seen is not taken for TorchServe’s.',
     retry: true,
   },
   DCGM_UNREADABLE: {

@@ -7,7 +7,7 @@ import { pulseOf, type Pulse } from './activity.ts'
 import { runsOnGpu } from './device.ts'
 import { foretell } from './landing.ts'
 import { lastSettled, type GpuMemory, type Settled } from './learn.ts'
-import { crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
+import { areNumbered, crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
 
 /** What the gate knows of one model on a GPU. */
 export interface GpuView {
@@ -268,6 +268,9 @@ const busyOf = (host: Reading<HostSeen>) => (host.state === 'fresh' ? host.value
 
 function whyNot({ gpus }: Observation, crews: readonly Crew[]): string {
   if (gpus.state !== 'fresh') return gpus.why
+  if (!areNumbered(gpus.value)) {
+    return 'the GPUs differ, and it is not known which of them TorchServe means by which number; CUDA_DEVICE_ORDER=PCI_BUS_ID in its environment would say it'
+  }
   if (crews.some(({ workers }) => workers.some(({ gpuUse }) => gpuUse === undefined))) {
     return 'TorchServe does not tell which of its GPUs its workers are on'
   }

@@ -4,6 +4,7 @@ import type { GpuPolicy } from '../../config.ts'
 import { StokerError } from '../../errors.ts'
 import type { GpuSeen, HostSeen, Note, PoolSeen, Reading } from '../../model.ts'
 import type { HostWatch } from '../host.ts'
+import { asksByOwnNumber, asNumbered, givenTo, type GpuEnvironment } from './cuda.ts'
 import type { Found, GpuFinder } from './source.ts'
 import { gpusOfTorchServe } from './torchserve.ts'
 
@@ -14,6 +15,8 @@ export interface GpuWatchOptions {
   finders: readonly GpuFinder[]
   /** The machine around the GPUs, which may hold them up. */
   host: HostWatch
+  /** What TorchServe was started with, given the pid of one of its workers; undefined where it cannot be seen. */
+  environmentOf(workerPid: number): GpuEnvironment | undefined
 }
 
 export interface GpuWatch {
@@ -29,17 +32,21 @@ export interface GpuWatch {
 export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
   const { policy, clock, finders, host } = options
   let used = false
+  let environment: GpuEnvironment | undefined
   return {
     look(pools) {
       used ||= usesGpu(pools)
       if (!used) return { gpus: unused, host: unused, notes: [] }
       const nowMs = clock.now()
+      const pid = pidOf(pools)
+      // Also while it has no worker it is known by those before.
+      environment = (pid === undefined ? undefined : options.environmentOf(pid)) ?? environment
       const told: Found[] = []
       for (const finder of finders) {
-        told.push(notOthers(someOf(finder.look()), policy.count))
+        told.push(ownOf(someOf(finder.look()), environment, policy.count))
         if (tellsEnough(told.at(-1))) break
       }
-      if (!tellsEnough(told.at(-1))) told.push(gpusOfTorchServe(pools, nowMs))
+      if (!tellsEnough(told.at(-1))) told.push(byTorchServe(pools, environment, nowMs))
       const notes = told
         .flatMap(({ faults }) => faults)
         .map(({ code, message }) => ({ code, message }))
@@ -83,13 +90,39 @@ function tellsEnough(found: Found | undefined): boolean {
   )
 }
 
+/** A worker that is seen to live in the agent's own PID namespace. */
+function pidOf(pools: readonly PoolSeen[]): number | undefined {
+  const workers = pools.flatMap(({ description }) =>
+    description.state === 'absent' ? [] : description.value.workers,
+  )
+  return workers.find(({ alive }) => alive)?.pid
+}
+
 /** On a machine where all GPUs are visible to everybody, those of others are not ours to count on. */
-function notOthers(found: Found, count: number | undefined): Found {
-  const seen = found.gpus?.length ?? 0
-  if (count === undefined || seen <= count) return found
-  const detail = `${seen} GPUs are visible, and TorchServe’s container has ${count}`
-  const fault = new StokerError('GPU_NOT_OURS', detail)
+function ownOf(
+  found: Found,
+  environment: GpuEnvironment | undefined,
+  count: number | undefined,
+): Found {
+  if (!found.gpus) return found
+  // Who counts them says that what is visible is theirs; the rows of dcgm-exporter name the container.
+  const isSure = count !== undefined || found.gpus.every(({ source }) => source === 'dcgm')
+  const given = isSure ? found.gpus : givenTo(found.gpus, environment)
+  const own = given && asNumbered(given, environment)
+  if (own && own.length <= (count ?? Infinity)) return someOf({ ...found, gpus: own })
+  const has = count === undefined ? 'nobody says which are TorchServe’s' : `TorchServe has ${count}`
+  const fault = new StokerError('GPU_NOT_OURS', `${found.gpus.length} GPUs are visible, and ${has}`)
   return { gpus: undefined, why: fault.message, faults: [...found.faults, fault] }
+}
+
+function byTorchServe(
+  pools: readonly PoolSeen[],
+  environment: GpuEnvironment | undefined,
+  nowMs: number,
+): Found {
+  if (asksByOwnNumber(environment)) return gpusOfTorchServe(pools, nowMs)
+  const why = 'TorchServe asks nvidia-smi by numbers that CUDA_VISIBLE_DEVICES has changed'
+  return { gpus: undefined, why, faults: [] }
 }
 
 /** What the settings alone tell. */

@@ -206,7 +206,7 @@ t.test('as long as no worker was on a GPU nobody is asked', async t => {
 function seenIn({ gpus }: Pick<Observation, 'gpus'>) {
   if (gpus.state !== 'fresh') throw new Error('nothing is known')
   return gpus.value
-    .map(gpu => [gpu.ordinal, gpu.id, gpu.usedBytes] as const)
+    .map(gpu => [gpu.ordinal ?? -1, gpu.id, gpu.usedBytes] as const)
     .toSorted((a, b) => a[0] - b[0] || a[1].localeCompare(b[1]))
 }
 
