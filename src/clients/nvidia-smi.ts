@@ -107,10 +107,11 @@ class Runner implements NvidiaSmi {
   }
 
   close(): void {
-    if (!this.#child) return
-    void this.#putDown(this.#child).then(gone => {
-      if (!gone) this.#waiting?.abort()
-    })
+    if (this.#child) void this.#leave(this.#child)
+  }
+
+  async #leave(child: ChildProcess): Promise<void> {
+    if (!(await this.#putDown(child))) this.#waiting?.abort()
   }
 
   async #run(args: readonly string[], take: (text: string) => void): Promise<SmiAnswer> {

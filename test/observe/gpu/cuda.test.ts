@@ -68,7 +68,11 @@ t.test('CUDA_VISIBLE_DEVICES says which, and in which order', async t => {
   }
   t.same(await seen(t, alike, { CUDA_VISIBLE_DEVICES: '-1' }), [undefined, noGpu])
   t.same(await seen(t, unlike, { ...byBus, CUDA_VISIBLE_DEVICES: '1' }), ['0 GPU-aaaa'])
-  t.ok((await seen(t, unlike, { CUDA_VISIBLE_DEVICES: '1' })).every(one => /^unde/.test(one ?? '')))
+  t.ok(
+    (await seen(t, unlike, { CUDA_VISIBLE_DEVICES: '1' })).every(one =>
+      one?.startsWith('undefined '),
+    ),
+  )
   t.same(
     await seen(t, unlike, { CUDA_VISIBLE_DEVICES: 'GPU-b' }),
     ['0 GPU-bbbb'],
