@@ -68,6 +68,12 @@ export const gpuErrors = {
     remedy: `Look for Xid errors in the node’s kernel log. ${unknown}`,
     retry: true,
   },
+  GPU_ACCESS_LOST: {
+    says: 'TorchServe could read its GPU, and no longer can.',
+    remedy:
+      'In the legacy hook mode of the NVIDIA container toolkit any update of a container’s resources takes its GPUs away, a resize of the pod included. Workers that run go on, new ones would find no GPU, and none is started. Restart the container; CDI prevents it.',
+    retry: true,
+  },
   GPU_MIG_EMPTY: {
     says: 'A GPU is in MIG mode and has no instances, so nothing can run on it.',
     remedy: 'Create GPU instances, or switch MIG off.',

@@ -19,7 +19,7 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
   if (!gpu || action?.kind !== 'grow') return ruling
   const starting = action.to - listed
   if (gpu.trouble !== undefined) {
-    return hold(view, 'gpu_unhealthy', `${because} Not done: ${gpu.trouble}.`)
+    return hold(view, 'gpu_unhealthy', `${because} Not done: ${ended(gpu.trouble)}`)
   }
   const wanted = reason === 'demand' || reason === 'backlog'
   if (wanted && isCpuBound(gpu.inputs)) {
@@ -36,7 +36,7 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
     }
     const asked = action.to <= Math.max(1, policy.minWorkers)
     if (asked || policy.gpuMemoryUnknown === 'grow') return ruling
-    return hold(view, 'gpu_unknown', `${because} Not done: ${gpu.why}.`)
+    return hold(view, 'gpu_unknown', `${because} Not done: ${ended(gpu.why)}`)
   }
   if (gpu.fits >= starting) return ruling
   const { freeBytes, guessed, workerBytes } = gpu.inputs
@@ -52,3 +52,6 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
 function isCpuBound({ activity, cpuBusy }: Pick<GpuInputs, 'activity' | 'cpuBusy'>): boolean {
   return cpuBusy !== null && activity !== null && cpuBusy > CPU_FULL && activity < GPU_IDLE
 }
+
+/** As the end of a sentence; what sources say of themselves may be one or more already. */
+const ended = (text: string) => (text.endsWith('.') ? text : `${text}.`)

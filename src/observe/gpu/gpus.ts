@@ -6,7 +6,7 @@ import type { GpuSeen, HostSeen, Note, PoolSeen, Reading } from '../../model.ts'
 import type { HostWatch } from '../host.ts'
 import { asksByOwnNumber, asNumbered, givenTo, type GpuEnvironment } from './cuda.ts'
 import type { Found, GpuFinder } from './source.ts'
-import { gpusOfTorchServe } from './torchserve.ts'
+import { accessWatch, gpusOfTorchServe } from './torchserve.ts'
 
 export interface GpuWatchOptions {
   policy: GpuPolicy
@@ -33,6 +33,7 @@ export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
   const { policy, clock, finders, host } = options
   let used = false
   let environment: GpuEnvironment | undefined
+  const lostAccess = accessWatch()
   return {
     look(pools) {
       used ||= usesGpu(pools)
@@ -47,9 +48,10 @@ export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
         if (tellsEnough(told.at(-1))) break
       }
       if (!tellsEnough(told.at(-1))) told.push(byTorchServe(pools, environment, nowMs))
-      const notes = told
-        .flatMap(({ faults }) => faults)
-        .map(({ code, message }) => ({ code, message }))
+      const lost = lostAccess(pools)
+      const notes = [...(lost ? [lost] : []), ...told.flatMap(({ faults }) => faults)].map(
+        ({ code, message }) => ({ code, message }),
+      )
       // Where nobody tells of memory, the first still tells which GPUs there are.
       const found = told.find(tellsEnough) ?? told.find(one => one.gpus)
       const gpus = found?.gpus ?? configured(policy, nowMs)
@@ -57,7 +59,10 @@ export function createGpuWatch(options: GpuWatchOptions): GpuWatch {
         const why = told.flatMap(one => one.why ?? []).join('; ')
         return { gpus: { state: 'absent', why }, host: host.look(), notes }
       }
-      const value = gpus.map(gpu => limited(gpu, policy))
+      const value = gpus.map(gpu => ({
+        ...limited(gpu, policy),
+        trouble: gpu.trouble ?? lost?.message,
+      }))
       const atMs = Math.min(nowMs, ...value.map(gpu => gpu.atMs))
       return { gpus: { state: 'fresh', value, atMs }, host: host.look(), notes }
     },

@@ -133,7 +133,10 @@ t.test(
 )
 
 t.test('a GPU with an error gets no worker, not even the minimum', async t => {
-  const sick = { ...a100, told: { trouble: 'nvidia-smi says of GPU-0: Unknown Error' } }
+  const sick = {
+    ...a100,
+    told: { trouble: 'nvidia-smi says of GPU-0: Unknown Error. Look for Xid errors.' },
+  }
   const asked = { minWorkers: 2, gpuMemoryUnknown: 'grow' } as const
   const world = new GpuWorld(
     [sick],
@@ -143,7 +146,7 @@ t.test('a GPU with an error gets no worker, not even the minimum', async t => {
   t.equal(world.pool('m').workers.length, 1)
   t.match(world.last('m'), {
     reason: 'gpu_unhealthy',
-    because: /Not done: nvidia-smi says of GPU-0: Unknown Error/,
+    because: /Not done: nvidia-smi says of GPU-0: Unknown Error\. Look for Xid errors\.$/,
     inputs: { usable: 1 },
   })
 })
