@@ -41,7 +41,7 @@ const GKE = '/usr/local/nvidia'
 const TIMEOUT_MS = 30_000
 const MAX_BYTES = 16 * 1_048_576
 const PIECE_BYTES = 8_192
-/** Of either stream, for messages. */
+/** Of the end of either stream, for messages: what went wrong may come after data. */
 const QUOTED_BYTES = 2_048
 /** A killed process is gone at once, unless it is in the kernel (state D). */
 const DYING_MS = 1_000
@@ -177,7 +177,7 @@ class Runner implements NvidiaSmi {
         const text = asBuffer(chunk).toString('latin1')
         bytes += text.length
         if (bytes > this.#maxBytes) throw tooLarge
-        said += text.slice(0, QUOTED_BYTES - said.length)
+        said = `${said}${text}`.slice(-QUOTED_BYTES)
         for (let at = 0; at < text.length; at += PIECE_BYTES) {
           take(text.slice(at, at + PIECE_BYTES))
           pieces++
@@ -199,7 +199,7 @@ class Runner implements NvidiaSmi {
     }
     stdout.destroy()
     stderr.destroy()
-    return { ...exit, said: `${complaint.text()} ${said}`.trim() }
+    return { ...exit, said: `${said} ${complaint.text()}`.trim() }
   }
 
   /** Whether the child is gone after it was killed. One that is not is left alone; while it is there, no other is started. */
@@ -235,11 +235,11 @@ function asBuffer(chunk: unknown): Buffer {
   return Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk))
 }
 
-/** The first bytes of a stream; the rest is read and dropped. */
+/** The last bytes of a stream; the rest is read and dropped. */
 function quote(stream: NodeJS.ReadableStream): { text(): string; done: Promise<unknown> } {
   let text = ''
   stream.on('data', (chunk: Buffer) => {
-    text += chunk.toString('latin1').slice(0, QUOTED_BYTES - text.length)
+    text = `${text}${chunk.toString('latin1')}`.slice(-QUOTED_BYTES)
   })
   return { text: () => text, done: once(stream, 'close') }
 }
@@ -283,7 +283,7 @@ function answerOf(
 ): SmiAnswer {
   if (code === 0) return { kind: 'read', ...times }
   const how = code === null ? `was ended by ${signal}` : `ended with exit code ${code}`
-  const quoted = said.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, 200)
+  const quoted = said.replace(/[\s\p{Cc}]+/gu, ' ').slice(-200)
   const because = (is: ErrorCode) =>
     new StokerError(is, `${asked} ${how}${quoted === '' ? '' : `: ${quoted}`}`)
   if (code === INFOROM_CORRUPTED) {
