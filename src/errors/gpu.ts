@@ -54,7 +54,7 @@ export const gpuErrors = {
     retry: true,
   },
   NVIDIA_SMI_FAILED: {
-    says: 'nvidia-smi failed in some other way; its exit code and first words are quoted.',
+    says: 'nvidia-smi failed in some other way; its exit code and last words are quoted.',
     remedy: `Run nvidia-smi on the node. ${unknown}`,
     retry: true,
   },

@@ -130,7 +130,14 @@ export async function watching(
         line => /^stoker_(gpu|notes)/.test(line) && !line.startsWith('stoker_gpu_reading_age'),
       )
   }
-  return { look, settle, metrics }
+  /** How old the readings are that it shows, in seconds. */
+  const ages = async () => {
+    const page = await (await fetch(`${url}/metrics`)).text()
+    return [...page.matchAll(/^stoker_gpu_reading_age_seconds\{.*\} (.*)$/gm)].map(([, age]) =>
+      Number(age),
+    )
+  }
+  return { look, settle, metrics, ages }
 }
 
 /** A program called nvidia-smi that plays a scene, and where to find it. */
