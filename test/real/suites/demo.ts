@@ -35,6 +35,7 @@ t.test('--gpu mig shows the slices, and stops where the slice is full', async t 
   const slices = await gpus.innerText()
   t.match(slices, /1g\.10gb · instance 9 of NVIDIA A100-SXM4-80GB/)
   t.match(slices, /2g\.20gb · instance 5/)
+  t.match(slices, /12 MiB of 19\.5 GiB used/, 'a slice that nobody uses')
   t.match(slices, /activity not known · nvidia-smi/)
   t.ok(await until(async () => /GPU full/.test(await text()), 90_000), 'it says so')
   t.match(
