@@ -110,9 +110,11 @@ function ownOf(
   count: number | undefined,
 ): Found {
   if (!found.gpus) return found
-  // Who counts them says that what is visible is theirs; the rows of dcgm-exporter name the container.
-  const isSure = count !== undefined || found.gpus.every(({ source }) => source === 'dcgm')
-  const given = isSure ? found.gpus : givenTo(found.gpus, environment)
+  // The rows of dcgm-exporter name the container.
+  const isNamed = found.gpus.every(({ source }) => source === 'dcgm')
+  const said = isNamed ? found.gpus : givenTo(found.gpus, environment)
+  // Who counts them says that what is visible is TorchServe's.
+  const given = said ?? (count === undefined ? undefined : found.gpus)
   const own = given && asNumbered(given, environment)
   if (own && own.length <= (count ?? Infinity)) return someOf({ ...found, gpus: own })
   const has = count === undefined ? 'nobody says which are TorchServe’s' : `TorchServe has ${count}`

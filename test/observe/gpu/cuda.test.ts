@@ -102,6 +102,7 @@ t.test('in a pod, what is visible is TorchServe’s only where something says so
 t.test('the UUIDs that its container was given say which', async t => {
   const given = { ...inPod, NVIDIA_VISIBLE_DEVICES: 'GPU-bbbb,GPU-cccc' }
   t.same(await seen(t, alike, given), ['0 GPU-bbbb', '1 GPU-cccc'])
+  t.same(await seen(t, alike, given, 2), ['0 GPU-bbbb', '1 GPU-cccc'], 'and how many')
   const elsewhere = { ...inPod, NVIDIA_VISIBLE_DEVICES: 'GPU-ffff' }
   t.match(await seen(t, alike, elsewhere), [undefined, /no GPU is seen/])
 })
