@@ -52,7 +52,7 @@ t.test('--gpu a100 shows the card, its memory and its activity', async t => {
   const { end, page } = await openDemo(t, '--gpu', 'a100')
   const gpus = page.locator('#gpus')
   await gpus.getByText('NVIDIA A100-SXM4-80GB', { exact: true }).waitFor({ timeout: 30_000 })
-  t.match(await gpus.innerText(), /\d GiB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)
+  t.match(await gpus.innerText(), /\d [GM]iB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)
   const fuller = async () => /(?:[4-9]|1\d)\.\d GiB of 80\.0 GiB used/.test(await gpus.innerText())
   t.ok(await until(fuller, 90_000), 'it fills with the workers')
   await end()
