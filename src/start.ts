@@ -6,6 +6,7 @@ import { createWorkersActuator } from './actuate/workers.ts'
 import { run, type Ports } from './agent.ts'
 import type { TorchServeCgroup } from './clients/cgroup.ts'
 import { createDcgm } from './clients/dcgm.ts'
+import type { Environment } from './clients/environment.ts'
 import { createKubernetes, type Kubernetes } from './clients/kubernetes.ts'
 import { createNvidiaSmi } from './clients/nvidia-smi.ts'
 import type { Processes } from './clients/processes.ts'
@@ -14,6 +15,7 @@ import { wallClock as clock } from './clock.ts'
 import { policyFor, type Config } from './config.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport, type Export } from './export/server.ts'
+import { gpuVariables } from './observe/gpu/cuda.ts'
 import { dcgmFinder } from './observe/gpu/dcgm.ts'
 import { createGpuWatch, type GpuWatch } from './observe/gpu/gpus.ts'
 import { smiFinder } from './observe/gpu/smi.ts'
@@ -26,9 +28,10 @@ const API_SERVER_MS = 5_000
 /** A worker that is being retired is finished or let go within this time. */
 const SETTLE_MS = 6_000
 
-/** What the agent acts through besides HTTP: processes, and a guard for those that are stopped. */
+/** What the agent sees and acts through besides HTTP: processes, and a guard for those that are stopped. */
 export interface Host {
   processes: Processes
+  environment: Environment
   openGuard: OpenGuard
   cgroup: TorchServeCgroup
   /** Where programs and their libraries are: what nvidia-smi is given. */
@@ -38,10 +41,11 @@ export interface Host {
 }
 
 /** The sources that tell of GPUs, in order of trust. */
-function watchGpus(config: Config, { env }: Host): GpuWatch {
+function watchGpus(config: Config, { env, environment }: Host): GpuWatch {
   const { caFile, dcgmUrl, gpu: policy, pod } = config
   const smi = smiFinder(createNvidiaSmi({ clock, env }), clock)
-  const beside = { policy, clock, host: createHostWatch(clock) }
+  const environmentOf = (pid: number) => environment(pid, gpuVariables)
+  const beside = { policy, clock, host: createHostWatch(clock), environmentOf }
   if (!dcgmUrl || !pod) return createGpuWatch({ ...beside, finders: [smi] })
   const dcgm = dcgmFinder(createDcgm({ base: dcgmUrl, caFile, clock }), pod, clock)
   return createGpuWatch({ ...beside, finders: [dcgm, smi] })
