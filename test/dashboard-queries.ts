@@ -6,5 +6,5 @@ export function filledIn(
 ): string {
   return expression
     .replaceAll('$__rate_interval', rateInterval)
-    .replaceAll(/"\$(\w+)"/g, (_, name: string) => JSON.stringify(chosen[name] ?? '.*'))
+    .replaceAll(/"\$([a-z]\w*)"/g, (_, name: string) => JSON.stringify(chosen[name] ?? '.*'))
 }

@@ -61,21 +61,14 @@ export async function draw(drawn: Drawn, path: string): Promise<string[]> {
     await page.goto(url)
     await page.addStyleTag({ content: style })
     await page.addScriptTag({ content: script })
-    const empty = await page.evaluate(given => window.drawDashboard(given), drawn)
-    await page.evaluate(() => document.fonts.ready)
+    const empty = await page.evaluate<string[]>(`drawDashboard(${JSON.stringify(drawn)})`)
+    await page.evaluate('document.fonts.ready')
     await page.waitForTimeout(1_000)
     await page.screenshot({ path, fullPage: true })
     if (errors.length > 0) throw new Error(errors.join('\n'))
     return empty
   } finally {
     await browser.close()
-  }
-}
-
-declare global {
-  interface Window {
-    /** Of panels.jsx. */
-    drawDashboard(drawn: Drawn): Promise<string[]>
   }
 }
 
