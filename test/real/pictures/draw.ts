@@ -30,8 +30,6 @@ export interface Drawn {
   fromMs: number
   toMs: number
   scrapeMs: number
-  /** Values of the dashboard's variables, as regular expressions; all where a variable is left out. */
-  chosen: Readonly<Record<string, string>>
 }
 
 /** Writes the picture to `path`; the titles of the panels without data. Throws MissingTool, or Error with what went wrong. */
@@ -63,7 +61,7 @@ export async function draw(drawn: Drawn, path: string): Promise<string[]> {
     await page.addScriptTag({ content: script })
     const empty = await page.evaluate<string[]>(`drawDashboard(${JSON.stringify(drawn)})`)
     await page.evaluate('document.fonts.ready')
-    await page.waitForTimeout(1_000)
+    await page.waitForLoadState('networkidle')
     await page.screenshot({ path, fullPage: true })
     if (errors.length > 0) throw new Error(errors.join('\n'))
     return empty

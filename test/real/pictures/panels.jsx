@@ -25,6 +25,15 @@ const GAP = 8
 
 const theme = createTheme({ colors: { mode: 'light' } })
 const replaceVariables = text => text
+const css = `*, *::before, *::after { box-sizing: border-box }
+  body { margin: 0; background: ${theme.colors.background.canvas}; color: ${theme.colors.text.primary};
+    font: ${theme.typography.body.fontSize}/1.57 Inter, sans-serif }
+  h1 { margin: 0; padding: 12px ${GAP}px; font-size: 18px; font-weight: 500 }
+  h1 small { margin-left: 16px; font-size: 14px; font-weight: 400; color: ${theme.colors.text.secondary} }
+  h2, h6 { margin: 0; font-size: 14px; font-weight: 500 }
+  h2.row { padding: 3px 0; font-size: 16px }
+  table { border-spacing: 0 }
+  button { border: 0; background: none; font: inherit; color: inherit }`
 
 const property = (id, path, isCustom) => ({
   id,
@@ -60,26 +69,16 @@ const withDefaults = ({ type, fieldConfig }) =>
     : fieldConfig
 
 /** Draws it into the body. Resolves with the titles of the panels that have no data; rejects with what Prometheus says. */
-window.drawDashboard = async ({ dashboard, prometheusUrl, fromMs, toMs, scrapeMs, chosen }) => {
-  const width = document.body.clientWidth - 2 * GAP
-  const column = (width + GAP) / COLUMNS
+window.drawDashboard = async ({ dashboard, prometheusUrl, fromMs, toMs, scrapeMs }) => {
   const timeRange = rangeOf(fromMs, toMs)
   const drawn = []
   for (const panel of dashboard.panels) {
-    const { x, y, w, h } = panel.gridPos
-    const box = {
-      left: GAP + x * column,
-      top: y * (ROW_HEIGHT + GAP),
-      width: w * column - GAP,
-      height: h * (ROW_HEIGHT + GAP) - GAP,
-    }
-    const series = []
-    for (const target of panel.targets ?? [])
-      series.push(
-        ...(await ask({ target, prometheusUrl, timeRange, scrapeMs, chosen, width: box.width })),
-      )
+    const box = placeOf(panel)
+    const asked = { prometheusUrl, timeRange, scrapeMs, width: box.width }
+    const answers = []
+    for (const target of panel.targets ?? []) answers.push(...(await ask({ target, ...asked })))
     const data = applyFieldOverrides({
-      data: series,
+      data: answers,
       fieldConfig: withDefaults(panel),
       fieldConfigRegistry,
       replaceVariables,
@@ -88,37 +87,48 @@ window.drawDashboard = async ({ dashboard, prometheusUrl, fromMs, toMs, scrapeMs
     })
     drawn.push({ panel, box, data })
   }
-  const bottom = Math.max(...drawn.map(({ box }) => box.top + box.height)) + GAP
   const root = document.body.appendChild(document.createElement('main'))
-  createRoot(root).render(
+  createRoot(root).render(<Dashboard {...{ dashboard, drawn, timeRange }} />)
+  return drawn
+    .filter(({ panel, data }) => panel.targets && data.length === 0)
+    .map(({ panel }) => panel.title)
+}
+
+function placeOf({ gridPos: { x, y, w, h } }) {
+  const column = (document.body.clientWidth - GAP) / COLUMNS
+  return {
+    left: GAP + x * column,
+    top: y * (ROW_HEIGHT + GAP),
+    width: w * column - GAP,
+    height: h * (ROW_HEIGHT + GAP) - GAP,
+  }
+}
+
+function Dashboard({ dashboard, drawn, timeRange }) {
+  const { from, to } = timeRange
+  const bottom = Math.max(...drawn.map(({ box }) => box.top + box.height)) + GAP
+  return (
     <ThemeContext.Provider value={theme}>
-      <style>{`*, *::before, *::after { box-sizing: border-box }
-        body { margin: 0; background: ${theme.colors.background.canvas}; color: ${theme.colors.text.primary};
-          font: ${theme.typography.body.fontSize}/1.57 Inter, sans-serif }
-        h1 { margin: 0; padding: 12px ${GAP}px; font-size: 18px; font-weight: 500 }
-        h1 small { font-size: 14px; font-weight: 400; color: ${theme.colors.text.secondary}; margin-left: 16px }
-        h2, h6 { margin: 0; font-size: 14px; font-weight: 500 } button { border: 0; background: none; font: inherit; color: inherit }
-        h2.row { font-size: 16px; padding: 3px 0 }`}</style>
+      <style>{css}</style>
       <h1>
         {dashboard.title}
-        <small>{spoken(chosen, timeRange)}</small>
+        <small>
+          {from.format('YYYY-MM-DD HH:mm:ss')} to {to.format('HH:mm:ss')} UTC
+        </small>
       </h1>
       <div style={{ position: 'relative', height: bottom }}>
-        {drawn.map(({ panel, box, data }) => (
+        {drawn.map(({ panel, box, ...rest }) => (
           <div key={panel.id} style={{ position: 'absolute', ...box }}>
             {panel.type === 'row' ? (
               <h2 className="row">{panel.title}</h2>
             ) : (
-              <Panel {...{ panel, box, data, timeRange }} />
+              <Panel {...{ panel, box, ...rest, timeRange }} />
             )}
           </div>
         ))}
       </div>
-    </ThemeContext.Provider>,
+    </ThemeContext.Provider>
   )
-  return drawn
-    .filter(({ panel, data }) => panel.targets && data.length === 0)
-    .map(({ panel }) => panel.title)
 }
 
 const rangeOf = (fromMs, toMs) => {
@@ -126,14 +136,8 @@ const rangeOf = (fromMs, toMs) => {
   return { from, to, raw: { from, to } }
 }
 
-const spoken = (chosen, { from, to }) =>
-  [
-    ...Object.entries(chosen).map(([name, value]) => `${name}: ${value}`),
-    `${from.format('YYYY-MM-DD HH:mm:ss')} to ${to.format('HH:mm:ss')} UTC`,
-  ].join('  ·  ')
-
 /** Frames as Grafana's data source makes them. */
-async function ask({ target, prometheusUrl, timeRange, scrapeMs, chosen, width }) {
+async function ask({ target, prometheusUrl, timeRange, scrapeMs, width }) {
   const { expr, instant, legendFormat, refId } = target
   const scrape = `${scrapeMs / 1000}s`
   const stepMs = rangeUtil.calculateInterval(timeRange, Math.floor(width), scrape).intervalMs
@@ -143,7 +147,7 @@ async function ask({ target, prometheusUrl, timeRange, scrapeMs, chosen, width }
   const when = instant
     ? { time: toS }
     : { start: timeRange.from.valueOf() / 1000, end: toS, step: stepMs / 1000 }
-  const query = filledIn(expr, `${rateMs / 1000}s`, chosen)
+  const query = filledIn(expr, `${rateMs / 1000}s`)
   url.search = new URLSearchParams({ query, ...when })
   const { data, error } = await (await fetch(url)).json()
   if (!data) throw new Error(`${query}: ${error}`)
@@ -177,12 +181,7 @@ function Panel({ panel, box, data, timeRange }) {
   const Content = { stat: Stat, timeseries: Series }[type]
   if (!Content) throw new Error(`${title}: panels of type ${type} cannot be drawn`)
   return (
-    <PanelChrome
-      {...box}
-      title={title}
-      description={description}
-      padding={type === 'stat' ? 'md' : 'md'}
-    >
+    <PanelChrome {...box} title={title} description={description}>
       {(width, height) =>
         data.length === 0 ? (
           <div style={{ height, display: 'grid', placeItems: 'center' }}>No data</div>

@@ -27,10 +27,10 @@ const elsewhere = /\b(?:keda|kube)_/
 /** What need not come to pass in it, by panel and query: rejections, a ceiling, a knee, notes, a refused resize. */
 const mayLack = new Set([
   'Answers by TorchServe, C',
-  'Limits, C',
-  'Limits, D',
+  'Limits of workers, C',
+  'Limits of workers, D',
   'Notes, A',
-  'Bounds, B',
+  'Bounds of memory, B',
 ])
 
 const pod = (address: string, index: number) => ({

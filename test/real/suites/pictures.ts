@@ -30,7 +30,7 @@ const picture = async (name: string, prometheusUrl: string, fromMs: number) => {
   const dashboard = dashboards.find(({ file }) => file === `${name}.json`)
   if (!dashboard) throw new Error(`There is no dashboard ${name}`)
   const given = { dashboard, prometheusUrl, fromMs, toMs: Date.now(), scrapeMs: SCRAPE_MS }
-  return draw({ ...given, chosen: {} }, join(docs, `dashboard-${name}.png`))
+  return draw(given, join(docs, `dashboard-${name}.png`))
 }
 
 /** Its agent's address. */
