@@ -19,6 +19,7 @@ const BY_NAME: ReadonlySet<string> = new Set([
   'memory-deferred',
   'memory-kills',
   'memory-node',
+  'pictures',
   'resize-node',
 ])
 /** They wait for a demo's load or for scrapes, and measure nothing that a neighbour disturbs. */
