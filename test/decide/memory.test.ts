@@ -38,6 +38,23 @@ t.test('a worker starts only once its memory is there', t => {
   t.end()
 })
 
+t.test('memory that is being given back holds no new worker, seen or not', t => {
+  const { world, container } = setUp({ requestMib: need(4) })
+  world.rate = 5
+  while (world.memoryStory.length === 0) world.run(1)
+  t.match(world.memoryStory, [/ fewer_workers$/])
+  container.answer = 'silent'
+  world.rate = 60
+  world.run(4)
+  t.equal(container.cgroup.limitBytes, need(4) * MIB, 'nobody has lowered it yet')
+  t.equal(world.workers.length, 2)
+  t.equal(world.last.reason, 'memory')
+  container.answer = 'granted'
+  world.run(10)
+  t.equal(world.ready, 8)
+  t.end()
+})
+
 for (const answer of ['deferred', 'infeasible', 'silent'] as const) {
   t.test(`a raise that is ${answer} is taken back, remembered, and tried again later`, t => {
     const { world, container } = setUp({ requestMib: need(1) })
