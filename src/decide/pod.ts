@@ -57,10 +57,11 @@ export function takeInPod(
   before: PodMemory,
   { pod, resized, torchserve }: Pick<Observation, 'pod' | 'resized' | 'torchserve'>,
   pools: readonly PoolUse[],
+  policy: MemoryPolicy,
   nowMs: number,
 ): PodMemory {
   const settled = resized ? settleResize(before.resize, resized) : before.resize
-  const resize = find(settled, pod, nowMs)
+  const resize = find(settled, pod, policy, nowMs)
   const first = firstOf(before.first, pod, torchserve, pools)
   const memory = learnMargin({ ...before, first, resize }, pod, nowMs)
   if (pod.memory.state === 'fresh') {

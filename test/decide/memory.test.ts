@@ -316,6 +316,67 @@ t.test('a container that went down around a resize is healed by the smallest cha
   t.end()
 })
 
+t.test(
+  'a container that was killed for want of memory may be one that was resized while down',
+  t => {
+    for (const generation of [1, 2]) {
+      const { world, container } = setUp({ requestMib: need(2) })
+      container.state.generation = generation
+      world.rate = 5
+      world.run(10)
+      const { container: inner } = container.state
+      inner.lastTermination = { reason: 'OOMKilled', exitCode: 137, finishedAtMs: world.nowMs }
+      inner.restartCount++
+      world.run(10)
+      const changes = generation === 1 ? [] : [/ healing$/]
+      t.match(world.memoryStory, changes)
+      t.equal(world.memoryStory.length, changes.length, `generation ${generation}`)
+    }
+    t.end()
+  },
+)
+
+t.test('where the agent could set nothing right, workers scale within what is there', t => {
+  const vpa = { name: 'vertical-pod-autoscaler', wroteAtMs: undefined }
+  for (const [name, change] of Object.entries<(set: ReturnType<typeof setUp>) => void>({
+    'no cap': ({ world }) => (world.memoryPolicy = { ...world.memoryPolicy, maxMemory: undefined }),
+    BestEffort: ({ container }) => (container.state.qosClass = 'BestEffort'),
+    'a VPA': ({ container }) => (container.state.peers = [vpa]),
+    restarts: ({ container }) => (container.state.container.restartsOnResize = true),
+  })) {
+    const { world, container } = setUp({ requestMib: need(4) })
+    change({ world, container })
+    container.state.generation = 2
+    const finishedAtMs = world.nowMs - 1_000
+    container.state.container.lastTermination = {
+      reason: 'OOMKilled',
+      exitCode: 137,
+      finishedAtMs,
+    }
+    world.rate = 60
+    world.run(60)
+    t.equal(world.ready, 4, name)
+    t.same(world.memoryStory, [], name)
+  }
+  t.end()
+})
+
+t.test('a wish of a VPA that waits is no sign of a pod that was left behind', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  container.state.peers = [{ name: 'vertical-pod-autoscaler', wroteAtMs: undefined }]
+  container.state.podLimitBytes = need(1) * MIB
+  container.answer = 'deferred'
+  container.write({ requestBytes: need(4) * MIB, limitBytes: need(4) * MIB }, world.nowMs)
+  world.rate = 60
+  world.run(5)
+  t.equal(world.ready, 1)
+  container.answer = 'granted'
+  container.state.podLimitBytes = need(4) * MIB
+  world.run(60)
+  t.equal(world.ready, 4)
+  t.end()
+})
+
 t.test('a wish that an agent before this one left refused is taken back', t => {
   const { world, container } = setUp({ requestMib: need(2) })
   container.answer = 'deferred'

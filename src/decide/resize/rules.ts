@@ -16,7 +16,7 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const unfit: Rule = view => {
   const why = unfitness(view.pod)
-  return why && hold(view, why.lasts ? 'unsupported' : 'not_running', why.text)
+  return why && hold(view, why.lasts ? 'unsupported' : 'not_running', `${why.text}.`)
 }
 
 const off: Rule = view => {
