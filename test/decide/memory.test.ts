@@ -336,6 +336,42 @@ t.test(
   },
 )
 
+t.test(
+  'at the cap it is healed by less, and by no limit that is in use or cannot be lowered',
+  t => {
+    const settings = { requestMib: need(3), limitMib: need(4), qosClass: 'Burstable' } as const
+    const suspect = (maxMib: number, options: Parameters<typeof setUp>[0]) => {
+      const set = setUp(options, maxMib)
+      const { container } = set.container.state
+      set.container.state.generation = 2
+      const finishedAtMs = set.world.nowMs
+      container.lastTermination = { reason: 'OOMKilled', exitCode: 137, finishedAtMs }
+      set.world.rate = 20
+      return set
+    }
+    const burstable = suspect(need(4), settings)
+    burstable.container.answer = 'limit rule'
+    burstable.world.run(1)
+    t.same(burstable.world.memoryStory, [`1:${need(3) - 1}/${need(4)} healing`])
+
+    const guaranteed = suspect(need(3), { requestMib: need(3) })
+    guaranteed.world.run(1)
+    t.same(guaranteed.world.memoryStory, [`1:${need(3) - 1}/${need(3) - 1} healing`])
+
+    const full = suspect(need(3), { requestMib: need(3) })
+    full.container.cacheMib = need(3) - 400
+    full.world.run(1)
+    t.same(full.world.memoryStory, [], 'a pod that was left behind could not use so much')
+
+    const rising = suspect(need(3), { requestMib: need(3) })
+    rising.container.answer = 'limit rule'
+    rising.world.run(60)
+    t.same(rising.world.memoryStory, [`1:${need(3) - 1}/${need(3) - 1} healing`], 'tried once')
+    t.equal(rising.world.ready, 3)
+    t.end()
+  },
+)
+
 t.test('where the agent could set nothing right, workers scale within what is there', t => {
   const vpa = { name: 'vertical-pod-autoscaler', wroteAtMs: undefined }
   for (const [name, change] of Object.entries<(set: ReturnType<typeof setUp>) => void>({
