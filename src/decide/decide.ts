@@ -66,7 +66,7 @@ export function decide(
     return { pool, memory: takeIn(before, pool, { outcomes, reachable }, nowMs) }
   })
   const uses = pools.flatMap(pool => useOf(policies, pool))
-  const pod = takeInPod(memory.pod, seen, uses, nowMs)
+  const pod = takeInPod(memory.pod, seen, uses, policies.memory, nowMs)
   const ledger = openLedger(pod, seen.pod, uses, policies.memory, nowMs)
   const gpu = learnGpus(memory.gpu, seen, nowMs)
   // What is decided for one pool is on its way when the next one is looked at: they share the GPUs.

@@ -17,7 +17,7 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const unfit: Rule = view => {
   const why = unfitness(view.pod)
-  return why && hold(view, why.lasts ? 'unsupported' : 'not_running', why.text)
+  return why && hold(view, why.lasts ? 'unsupported' : 'not_running', `${why.text}.`)
 }
 
 const off: Rule = view => {
@@ -119,10 +119,18 @@ const leftover: Rule = view => {
 }
 
 const healing: Rule = view => {
-  if (!view.memory.suspect) return undefined
+  const { cgroup, memory, pod, policy } = view
+  if (!memory.suspect) return undefined
+  const to = healed(pod, policy, cgroup, mayLowerLimit(view))
+  // At the cap, and in use nearly up to the limit or not to be lowered at all: it is taken as it looks.
+  if (!to) return learned(view, { suspect: false })
   const text =
     'The container went down around a change of its memory, and the pod may have kept the old amount: changing it by 1 MiB, which sets both.'
-  return order(view, 'heal', healed(view.pod, view.policy), 'healing', text)
+  return order(view, 'heal', to, 'healing', text)
+}
+
+function mayLowerLimit({ memory, nowMs }: ResizeView): boolean {
+  return !memory.limitOnlyRises && nowMs >= (memory.keepLimit?.untilMs ?? 0)
 }
 
 const raising: Rule = view => {
@@ -150,8 +158,7 @@ const lowering: Rule = view => {
   if (wanted === undefined) return undefined
   const { desired } = pod.container
   const enough = amountsFor(pod, wanted, policy, memory.distance ?? 0)
-  const mayLower = !memory.limitOnlyRises && nowMs >= (memory.keepLimit?.untilMs ?? 0)
-  const to = lowered(pod, enough, cgroup, mayLower)
+  const to = lowered(pod, enough, cgroup, mayLowerLimit(view))
   const spare = Math.max(
     (desired.requestBytes ?? 0) - (to.requestBytes ?? 0),
     (desired.limitBytes ?? 0) - (to.limitBytes ?? 0),
