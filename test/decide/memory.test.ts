@@ -105,6 +105,22 @@ t.test('a quota that says how much it has is used up to that', t => {
   t.end()
 })
 
+t.test('a LimitRange, which speaks of the limit, is used up to what it allows', t => {
+  for (const above of [0, 100]) {
+    const { world, container } = setUp({
+      requestMib: need(1),
+      limitMib: need(1) + above,
+      qosClass: above === 0 ? 'Guaranteed' : 'Burstable',
+    })
+    container.mostLimitMib = need(4) + above
+    world.rate = 60
+    world.run(40)
+    t.equal(world.ready, 4)
+    t.match(world.last.because, /RESIZE_LIMIT_RANGE/)
+  }
+  t.end()
+})
+
 t.test('the cap is the most that is asked for', t => {
   const { world, container } = setUp({ requestMib: need(1) }, need(3))
   world.rate = 60
