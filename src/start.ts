@@ -1,4 +1,5 @@
 /** What the agent is made of: each part beside those it works with. */
+import { createCostActuator, type CostActuator } from './actuate/deletion-cost.ts'
 import type { OpenGuard } from './actuate/stopping.ts'
 import { actuated } from './actuate/torchserve.ts'
 import { createResizeActuator } from './actuate/resize.ts'
@@ -59,9 +60,10 @@ function observing(
     torchserve: TorchServe
     kubernetes: Kubernetes | undefined
     gpus: GpuWatch
+    deletionCost: CostActuator | undefined
   },
 ): Ports['observe'] {
-  const { gpus, kubernetes, torchserve } = on
+  const { deletionCost, gpus, kubernetes, torchserve } = on
   const observer = createTorchServeObserver({ torchserve, clock, timeoutMs, processes })
   const pod = createPodObserver({ kubernetes, cgroup, clock })
   return async urgent => {
@@ -70,8 +72,31 @@ function observing(
       pod.observe(urgent.pod),
     ])
     const gpusSeen = gpus.look(torchserveSeen.pools)
-    const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
+    const own = deletionCost?.notes() ?? []
+    const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes, ...own]
     return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes, drain: on.drain() }
+  }
+}
+
+/** All that the agent changes anything through. */
+function acting(
+  config: Config,
+  host: Host,
+  { torchserve, kubernetes }: { torchserve: TorchServe; kubernetes: Kubernetes | undefined },
+) {
+  const advise = config.mode === 'advise'
+  const isCosted = config.deletionCost === 'write'
+  return {
+    actuate: createWorkersActuator({
+      ...host,
+      torchserve: actuated(torchserve, config),
+      clock,
+      policyOf: model => policyFor(config, model),
+      advise,
+    }),
+    resize: kubernetes && createResizeActuator({ kubernetes, clock, advise }),
+    deletionCost:
+      kubernetes && isCosted ? createCostActuator({ kubernetes, clock, advise }) : undefined,
   }
 }
 
@@ -85,16 +110,7 @@ export async function start(
   const kubernetes =
     config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
   const gpus = watchGpus(config, host)
-  const policyOf = (model: string) => policyFor(config, model)
-  const advise = config.mode === 'advise'
-  const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
-  const actuate = createWorkersActuator({
-    ...host,
-    torchserve: actuated(torchserve, config),
-    clock,
-    policyOf,
-    advise,
-  })
+  const { actuate, deletionCost, resize } = acting(config, host, { torchserve, kubernetes })
   const shown = createExport({
     config,
     clock,
@@ -114,10 +130,21 @@ export async function start(
   const report = createReport(write)
   const ports: Ports = {
     clock,
-    policies: { pool: policyOf, memory: config.memory },
-    observe: observing(config, host, { torchserve, kubernetes, gpus, drain: shown.drain }),
+    policies: {
+      pool: model => policyFor(config, model),
+      memory: config.memory,
+      deletionCost: deletionCost !== undefined,
+    },
+    observe: observing(config, host, {
+      torchserve,
+      kubernetes,
+      gpus,
+      deletionCost,
+      drain: shown.drain,
+    }),
     actuate,
     resize,
+    deletionCost,
     record(tick) {
       report(tick)
       shown.record(tick)
@@ -128,7 +155,7 @@ export async function start(
   )
   const settled = new AbortController()
   await Promise.race([
-    Promise.all([actuate.settled(), resize?.settled()]),
+    Promise.all([actuate.settled(), resize?.settled(), deletionCost?.settled()]),
     clock.sleep(SETTLE_MS, settled.signal),
   ])
   settled.abort()

@@ -14,7 +14,8 @@ const FULL = 1 + 1e-6
 const DOUBLINGS = 20
 const HALVINGS = 16
 
-const isMeasured = ({ description: { refusal } }: Pick<View, 'description'>) =>
+/** Whether arrivals and service time tell its load. */
+export const isMeasured = ({ description: { refusal } }: Pick<View, 'description'>) =>
   refusal === undefined || !unmeasured.has(refusal)
 
 /** The most workers that the pool can come to have, however many it has now; those it has where it is not scaled. */

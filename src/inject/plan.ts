@@ -52,7 +52,7 @@ export interface Plan {
   /** Those TorchServe listens on, as far as they are known. */
   torchservePorts: readonly number[]
   maxMemory: string | undefined
-  /** The agent is told which pod it is in and given a token: to change memory, or to find its GPUs among the node's. */
+  /** The agent is told which pod it is in and given a token: to change memory, to write a deletion cost, or to find its GPUs among the node's. */
   hasToken: boolean
   shareProcesses: boolean
   user: number | undefined
@@ -96,7 +96,10 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
       Number(url.port),
     ),
     maxMemory,
-    hasToken: maxMemory !== undefined || wishes.config.dcgmUrl !== undefined,
+    hasToken:
+      maxMemory !== undefined ||
+      wishes.config.dcgmUrl !== undefined ||
+      wishes.config.deletionCost === 'write',
     advice,
   }
 }

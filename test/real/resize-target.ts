@@ -1,7 +1,6 @@
 /** What the resize cases run on: a real API server, without a node or with one. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
 import { wallClock } from '../../src/clock.ts'
 import { playedStatus, podOf } from '../../src/simulate/kubernetes/cluster.ts'
 import type { Pod } from '../../src/simulate/kubernetes/objects.ts'
@@ -12,14 +11,17 @@ import { startApiServer } from './cluster/apiserver.ts'
 import { STRATEGIC, type Client, type Manifest } from './cluster/client.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { buildEmpty } from './cluster/images.ts'
+import { readManifests } from './cluster/manifests.ts'
 import { NODE } from './cluster/names.ts'
 import { startNode, type Node as RealNode } from './cluster/node.ts'
 import { playNode } from './cluster/play.ts'
-import { mayResize } from './cluster/rights.ts'
+import { mayChangePods, mayResize } from './cluster/rights.ts'
 import { EMPTY_IMAGE } from './cluster/torchserve-pod.ts'
 import { until } from './until.ts'
 
-const policyFile = join(import.meta.dirname, '../../k8s/policies/resize-own-pod.yaml')
+const policyFiles = ['resize-own-pod', 'deletion-cost-own-pod'].map(name =>
+  join(import.meta.dirname, `../../k8s/policies/${name}.yaml`),
+)
 const holder = join(import.meta.dirname, 'handlers/hold.py')
 const IN_FORCE_MS = 10_000
 const START_MS = 60_000
@@ -78,11 +80,7 @@ async function targetOn(
   create: (pod: Wanted) => Promise<Pod>,
 ): Promise<ResizeTarget> {
   const { admin } = cluster
-  const policy = parseAllDocuments(readFileSync(policyFile, 'utf8'))
-  await admin.apply(
-    ...policy.map(document => document.toJS() as Manifest),
-    everything('kube-system', 'default'),
-  )
+  await admin.apply(...policyFiles.flatMap(readManifests), everything('kube-system', 'default'))
   await cluster.addNamespace('kube-system')
   const target: ResizeTarget = {
     url: cluster.url,
@@ -94,6 +92,10 @@ async function targetOn(
       await cluster.addNamespace(name)
       const subject = { kind: 'ServiceAccount', name: 'default' } as const
       await admin.apply(...mayResize(name, subject, ['patch']))
+    },
+    async allowCosts(namespace) {
+      const subject = { kind: 'ServiceAccount', name: 'default' } as const
+      await admin.apply(...mayChangePods(namespace, subject, ['patch', 'set-own-deletion-cost']))
     },
     async create(namespace, { name = 'p', ...shape }) {
       const { metadata } = await create({ namespace, name, uid: '', shape })

@@ -11,6 +11,7 @@ import { basename, join } from 'node:path'
 const SUITE_MS = 9 * 60_000
 const LONG_SUITE_MS = 20 * 60_000
 const BY_NAME: ReadonlySet<string> = new Set([
+  'deletion-order',
   'drain',
   'given-secret',
   'install',

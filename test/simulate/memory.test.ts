@@ -7,7 +7,7 @@ import t from 'tap'
 import { createResizeActuator } from '../../src/actuate/resize.ts'
 import type { Kubernetes } from '../../src/clients/kubernetes.ts'
 import { podState } from '../../src/clients/kubernetes/pod.ts'
-import { refusalOf } from '../../src/clients/kubernetes/refusal.ts'
+import { refusalOf, resizing } from '../../src/clients/kubernetes/refusal.ts'
 import { StokerError } from '../../src/errors.ts'
 import type { ContainerMemory, MemoryResources, PodState } from '../../src/model.ts'
 import { emptyMemory } from '../../src/decide/memory.ts'
@@ -58,7 +58,7 @@ function direct(
       contentType: 'application/json',
       retryAfterMs: undefined,
     }
-    const refusal = refusalOf(reply, wanted)
+    const refusal = refusalOf(reply, resizing, wanted)
     if (refusal) throw refusal
     return podState(JSON.parse(text), 'torchserve', 'PATCH')
   }
