@@ -153,7 +153,9 @@ function grantedBytes({ memory, state }: PodSeen, policy: MemoryPolicy): number 
           ? undefined
           : Infinity
   if (limit === undefined || policy.maxMemory === undefined) return limit
-  return Math.min(limit, container?.allocatedRequestBytes ?? Infinity)
+  // The pod's own limit may be the older one, where the kubelet has still to act or left it behind.
+  const pod = state.state === 'absent' ? Infinity : (state.value.podLimitBytes ?? Infinity)
+  return Math.min(limit, pod, container?.allocatedRequestBytes ?? Infinity)
 }
 
 /** What of it stays: a lower wish may be carried out at any time, ours even before it can be seen. */

@@ -7,6 +7,8 @@ import type { ResizeMemory } from './ruling.ts'
 
 /** A container that was killed for want of memory this long ago may have been resized while it was down. */
 const KILLED_LATELY_MS = 10 * 60_000
+/** A pod that still shows an older limit after it was healed is left alone for so long. */
+const HEAL_AGAIN_MS = 60_000
 
 export function find(
   memory: ResizeMemory,
@@ -39,7 +41,8 @@ function isSuspect(memory: ResizeMemory, pod: PodState, isFit: boolean, nowMs: n
   const hasRestarted = memory.restartCount !== restartCount
   if (memory.suspect) return true
   if (memory.ordered) return !isFit || hasRestarted
-  if (isLeftBehind(pod)) return true
+  const healedMs = memory.healedMs ?? Number.NEGATIVE_INFINITY
+  if (isLeftBehind(pod) && nowMs - healedMs >= HEAL_AGAIN_MS) return true
   // Whoever changed it may have done so while it was down, an agent before this one included.
   const wasChanged = pod.generation > 1
   const finishedMs = lastTermination?.finishedAtMs ?? 0

@@ -47,7 +47,7 @@ const underWay: Rule = view => {
     ordered: undefined,
     expected: to,
     ...(isAbove ? { ceiling: undefined } : {}),
-    ...(kind === 'heal' ? { suspect: false } : {}),
+    ...(kind === 'heal' ? { suspect: false, healedMs: view.nowMs } : {}),
   })
 }
 
