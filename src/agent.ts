@@ -3,6 +3,8 @@ import { decide, watchesPod, type Policies } from './decide/decide.ts'
 import { emptyMemory, type Memory } from './decide/memory.ts'
 import type {
   Action,
+  CostDecision,
+  CostOutcome,
   Decision,
   Description,
   Drained,
@@ -28,17 +30,20 @@ export interface Ports {
   }
   /** Undefined where the agent does not know its pod. */
   resize: { start(action: ResizeAction): void; outcome(): ResizeOutcome | undefined } | undefined
+  /** Absent where nobody wants the pod's deletion cost written. */
+  deletionCost?: { start(cost: number): void; outcome(): CostOutcome | undefined } | undefined
   record(tick: {
     seen: Observation
     decisions: readonly Decision[]
     resize: ResizeDecision | undefined
+    deletionCost?: CostDecision | undefined
     podDemand: number | undefined
     drain?: Drained | undefined
     tookMs: number
   }): void
 }
 
-type Seen = Omit<Observation, 'outcomes' | 'resized'>
+type Seen = Omit<Observation, 'outcomes' | 'resized' | 'costed'>
 
 /** The program: observe, decide, actuate, record. */
 async function tick(ports: Ports, memory: Memory): Promise<Memory> {
@@ -46,14 +51,10 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
   const urgent = { torchserve: memory.urgent, pod: watchesPod(memory) }
   const looked = await ports.observe(urgent)
   const outcomes = ports.actuate.outcomes()
-  const seen = { ...looked, outcomes, resized: ports.resize?.outcome() }
-  const {
-    decisions,
-    resize,
-    podDemand,
-    drain,
-    memory: next,
-  } = decide(ports.policies, memory, seen, ports.clock.now())
+  const resized = ports.resize?.outcome()
+  const seen = { ...looked, outcomes, resized, costed: ports.deletionCost?.outcome() }
+  const { memory: next, ...decided } = decide(ports.policies, memory, seen, ports.clock.now())
+  const { decisions, deletionCost, resize } = decided
 
   const descriptions = new Map<PoolKey, Description>()
   for (const { key, description } of seen.pools) {
@@ -67,7 +68,9 @@ async function tick(ports: Ports, memory: Memory): Promise<Memory> {
       ports.actuate.start(action, { description, serviceMs: inputs.serviceMs })
   }
   if (resize?.action) ports.resize?.start(resize.action)
-  ports.record({ seen, decisions, resize, podDemand, drain, tookMs: ports.clock.now() - startedMs })
+  if (deletionCost?.write && deletionCost.cost !== null)
+    ports.deletionCost?.start(deletionCost.cost)
+  ports.record({ seen, ...decided, tookMs: ports.clock.now() - startedMs })
   return next
 }
 

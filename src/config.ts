@@ -230,6 +230,9 @@ function strangers(values: Unchecked, env: Record<string, string | undefined>): 
       `${variable('maxMemory')}${shown(values.maxMemory, 'quantity')} needs ${missing.join(', ')}, which say whose memory it is`,
     ]
   }
+  if (values.deletionCost === 'write' && !isKnown) {
+    return [`${variable('deletionCost')}=write needs ${missing.join(', ')}, which say whose it is`]
+  }
   if (isKnown && !env['KUBERNETES_SERVICE_HOST']) {
     return [
       `${variable('podName')} is set, but KUBERNETES_SERVICE_HOST is not, which Kubernetes sets in every pod`,

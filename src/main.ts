@@ -7,6 +7,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { pino } from 'pino'
 import { guardProcess } from './actuate/stopping.ts'
 import { linuxCgroup } from './clients/cgroup.ts'
+import { linuxEnvironment } from './clients/environment.ts'
 import { linuxProcesses } from './clients/processes.ts'
 import { wallClock as clock } from './clock.ts'
 import { ConfigError, helpText, parseConfig } from './config.ts'
@@ -120,6 +121,7 @@ function linux(): Host {
   const { PATH, LD_LIBRARY_PATH = '' } = process.env
   return {
     processes: linuxProcesses(),
+    environment: linuxEnvironment(),
     openGuard: guardProcess,
     cgroup: linuxCgroup(),
     env: { ...(PATH === undefined ? {} : { PATH }), LD_LIBRARY_PATH },

@@ -3,7 +3,7 @@
  */
 
 import type { GpuInputs, GpuSeen, GpuUse, HostSeen } from './model/gpu.ts'
-import type { PodSeen, ResizeOutcome } from './model/pod.ts'
+import type { CostOutcome, PodSeen, ResizeOutcome } from './model/pod.ts'
 
 export type * from './model/gpu.ts'
 export type * from './model/pod.ts'
@@ -110,6 +110,8 @@ export interface Observation {
   outcomes: readonly Outcome[]
   /** What became of the resize that was ordered, once it is known. */
   resized: ResizeOutcome | undefined
+  /** What became of the deletion cost that was to be written, once it is known. */
+  costed?: CostOutcome | undefined
   /** Absent: nobody wants the pod drained. */
   drain?: DrainRequest | undefined
   /** Things to tell the user: one sentence with the remedy, by a stable code of errors.ts. */

@@ -1,4 +1,5 @@
 /** What the agent is made of: each part beside those it works with. */
+import { createCostActuator, type CostActuator } from './actuate/deletion-cost.ts'
 import type { OpenGuard } from './actuate/stopping.ts'
 import { actuated } from './actuate/torchserve.ts'
 import { createResizeActuator } from './actuate/resize.ts'
@@ -6,6 +7,7 @@ import { createWorkersActuator } from './actuate/workers.ts'
 import { run, type Ports } from './agent.ts'
 import type { TorchServeCgroup } from './clients/cgroup.ts'
 import { createDcgm } from './clients/dcgm.ts'
+import type { Environment } from './clients/environment.ts'
 import { createKubernetes, type Kubernetes } from './clients/kubernetes.ts'
 import { createNvidiaSmi } from './clients/nvidia-smi.ts'
 import type { Processes } from './clients/processes.ts'
@@ -14,6 +16,7 @@ import { wallClock as clock } from './clock.ts'
 import { policyFor, type Config } from './config.ts'
 import { createReport, type Line } from './export/report.ts'
 import { createExport, type Export } from './export/server.ts'
+import { gpuVariables } from './observe/gpu/cuda.ts'
 import { dcgmFinder } from './observe/gpu/dcgm.ts'
 import { createGpuWatch, type GpuWatch } from './observe/gpu/gpus.ts'
 import { smiFinder } from './observe/gpu/smi.ts'
@@ -26,9 +29,10 @@ const API_SERVER_MS = 5_000
 /** A worker that is being retired is finished or let go within this time. */
 const SETTLE_MS = 6_000
 
-/** What the agent acts through besides HTTP: processes, and a guard for those that are stopped. */
+/** What the agent sees and acts through besides HTTP: processes, and a guard for those that are stopped. */
 export interface Host {
   processes: Processes
+  environment: Environment
   openGuard: OpenGuard
   cgroup: TorchServeCgroup
   /** Where programs and their libraries are: what nvidia-smi is given. */
@@ -38,10 +42,11 @@ export interface Host {
 }
 
 /** The sources that tell of GPUs, in order of trust. */
-function watchGpus(config: Config, { env }: Host): GpuWatch {
+function watchGpus(config: Config, { env, environment }: Host): GpuWatch {
   const { caFile, dcgmUrl, gpu: policy, pod } = config
   const smi = smiFinder(createNvidiaSmi({ clock, env }), clock)
-  const beside = { policy, clock, host: createHostWatch(clock) }
+  const environmentOf = (pid: number) => environment(pid, gpuVariables)
+  const beside = { policy, clock, host: createHostWatch(clock), environmentOf }
   if (!dcgmUrl || !pod) return createGpuWatch({ ...beside, finders: [smi] })
   const dcgm = dcgmFinder(createDcgm({ base: dcgmUrl, caFile, clock }), pod, clock)
   return createGpuWatch({ ...beside, finders: [dcgm, smi] })
@@ -55,9 +60,10 @@ function observing(
     torchserve: TorchServe
     kubernetes: Kubernetes | undefined
     gpus: GpuWatch
+    deletionCost: CostActuator | undefined
   },
 ): Ports['observe'] {
-  const { gpus, kubernetes, torchserve } = on
+  const { deletionCost, gpus, kubernetes, torchserve } = on
   const observer = createTorchServeObserver({ torchserve, clock, timeoutMs, processes })
   const pod = createPodObserver({ kubernetes, cgroup, clock })
   return async urgent => {
@@ -66,8 +72,31 @@ function observing(
       pod.observe(urgent.pod),
     ])
     const gpusSeen = gpus.look(torchserveSeen.pools)
-    const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes]
+    const own = deletionCost?.notes() ?? []
+    const notes = [...torchserveSeen.notes, ...podSeen.notes, ...gpusSeen.notes, ...own]
     return { ...torchserveSeen, ...podSeen, ...gpusSeen, notes, drain: on.drain() }
+  }
+}
+
+/** All that the agent changes anything through. */
+function acting(
+  config: Config,
+  host: Host,
+  { torchserve, kubernetes }: { torchserve: TorchServe; kubernetes: Kubernetes | undefined },
+) {
+  const advise = config.mode === 'advise'
+  const isCosted = config.deletionCost === 'write'
+  return {
+    actuate: createWorkersActuator({
+      ...host,
+      torchserve: actuated(torchserve, config),
+      clock,
+      policyOf: model => policyFor(config, model),
+      advise,
+    }),
+    resize: kubernetes && createResizeActuator({ kubernetes, clock, advise }),
+    deletionCost:
+      kubernetes && isCosted ? createCostActuator({ kubernetes, clock, advise }) : undefined,
   }
 }
 
@@ -81,16 +110,7 @@ export async function start(
   const kubernetes =
     config.pod && createKubernetes({ ...config.pod, timeoutMs: API_SERVER_MS }, clock)
   const gpus = watchGpus(config, host)
-  const policyOf = (model: string) => policyFor(config, model)
-  const advise = config.mode === 'advise'
-  const resize = kubernetes && createResizeActuator({ kubernetes, clock, advise })
-  const actuate = createWorkersActuator({
-    ...host,
-    torchserve: actuated(torchserve, config),
-    clock,
-    policyOf,
-    advise,
-  })
+  const { actuate, deletionCost, resize } = acting(config, host, { torchserve, kubernetes })
   const shown = createExport({
     config,
     clock,
@@ -110,10 +130,21 @@ export async function start(
   const report = createReport(write)
   const ports: Ports = {
     clock,
-    policies: { pool: policyOf, memory: config.memory },
-    observe: observing(config, host, { torchserve, kubernetes, gpus, drain: shown.drain }),
+    policies: {
+      pool: model => policyFor(config, model),
+      memory: config.memory,
+      deletionCost: deletionCost !== undefined,
+    },
+    observe: observing(config, host, {
+      torchserve,
+      kubernetes,
+      gpus,
+      deletionCost,
+      drain: shown.drain,
+    }),
     actuate,
     resize,
+    deletionCost,
     record(tick) {
       report(tick)
       shown.record(tick)
@@ -124,7 +155,7 @@ export async function start(
   )
   const settled = new AbortController()
   await Promise.race([
-    Promise.all([actuate.settled(), resize?.settled()]),
+    Promise.all([actuate.settled(), resize?.settled(), deletionCost?.settled()]),
     clock.sleep(SETTLE_MS, settled.signal),
   ])
   settled.abort()

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { run, type Ports } from '../src/agent.ts'
-import type { Action, Description, Observation, PoolSeen } from '../src/model.ts'
+import type { Action, CostOutcome, Description, Observation, PoolSeen } from '../src/model.ts'
 import { virtualClock } from '../src/simulate/clock.ts'
 import { leftAlone, noGpu, noPod, policy } from './decide/world.ts'
 
@@ -38,7 +38,11 @@ function setUp(observed: (nowMs: number) => PoolSeen[]) {
   const urgent: string[][] = []
   const ports: Ports = {
     clock,
-    policies: { pool: () => ({ ...policy, minWorkers: 2 }), memory: leftAlone },
+    policies: {
+      pool: () => ({ ...policy, minWorkers: 2 }),
+      memory: leftAlone,
+      deletionCost: false,
+    },
     observe(what): Promise<Omit<Observation, 'outcomes' | 'resized'>> {
       urgent.push([...what.torchserve])
       const atMs = clock.now()
@@ -82,6 +86,40 @@ t.test(
     t.equal(world.recorded.length, 3)
     t.equal(world.started.length, 1, 'one change in flight')
     t.same(world.urgent.slice(0, 2), [[], ['m']], 'while it is, TorchServe is asked each time')
+    stop.abort()
+    await running
+  },
+)
+
+t.test(
+  'the deletion cost is written, and what becomes of it is known to the next tick',
+  async t => {
+    const none = { requests: 0, latencyUs: 0, queueUs: 0, predictionMs: undefined }
+    const world = setUp(atMs => [
+      {
+        key: 'm',
+        description: { state: 'fresh', value: description, atMs },
+        counters: { state: 'fresh', value: none, atMs },
+      },
+    ])
+    const sent: number[] = []
+    let outcome: CostOutcome | undefined
+    const ports: Ports = {
+      ...world.ports,
+      policies: { ...world.ports.policies, deletionCost: true },
+      deletionCost: {
+        start(cost) {
+          sent.push(cost)
+          outcome = { cost, atMs: world.clock.now(), kind: 'written' }
+        },
+        outcome: () => outcome,
+      },
+    }
+    const stop = new AbortController()
+    const running = run(ports, 1_000, stop.signal, () => t.fail('a tick failed'))
+    await world.clock.advance(2_500)
+    t.strictSame(sent, [0])
+    t.match(world.recorded.at(-1), { deletionCost: { cost: 0, written: 0, write: false } })
     stop.abort()
     await running
   },

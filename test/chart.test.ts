@@ -36,6 +36,7 @@ t.test('the schema knows every value, and nothing else', async t => {
     { agent: { settings: { 'agent-memory': 'lots' } } },
     { webhook: { certificate: { caBundle: 'MII' } } },
     { namespaces: ['A'] },
+    { deletionCost: { serviceAccounts: [{ namespace: 'models' }] } },
   ]
   for (const each of wrong) t.notOk(validate(each), JSON.stringify(each))
 })

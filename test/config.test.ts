@@ -31,6 +31,7 @@ t.test('without variables everything has its default', async t => {
     caFile: undefined,
     keyFile: undefined,
     listenHost: '0.0.0.0',
+    deletionCost: 'leave',
     listenPort: 9790,
     drainMs: 25_000,
     tickMs: 1000,

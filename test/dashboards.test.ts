@@ -110,7 +110,7 @@ for (const { file, panels, templating, links } of dashboards) {
         for (const { uid } of [datasource ?? { uid: '' }, ...targets.map(each => each.datasource)])
           t.equal(uid, '${datasource}', title)
         for (const { expr } of targets)
-          for (const [, name = ''] of expr.matchAll(/\$(\w+)/g))
+          for (const [, name = ''] of expr.matchAll(/\$([a-z_]\w*)/g))
             t.ok(name === '__rate_interval' || names.has(name), `${title}: $${name}`)
       }
       const uids = new Set(dashboards.map(({ uid }) => `/d/${uid}`))

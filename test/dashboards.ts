@@ -33,8 +33,3 @@ export const dashboards: readonly Dashboard[] = readdirSync(folder).map(file => 
   ...JSON.parse(readFileSync(join(folder, file), 'utf8')),
   file,
 }))
-
-/** With all of everything chosen, as Grafana would put it in. */
-export function filledIn(expression: string, rateInterval: string): string {
-  return expression.replaceAll('$__rate_interval', rateInterval).replaceAll(/"\$\w+"/g, '".*"')
-}

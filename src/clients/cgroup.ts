@@ -61,27 +61,31 @@ export function linuxCgroup(proc = '/proc'): TorchServeCgroup {
       if (typeof pid !== 'string') return pid
       const root = `${proc}/${pid}/root/sys/fs/cgroup`
       for (const layout of layouts) {
-        const usage = read(`${root}/${layout.usage}`)
-        if (usage !== undefined) return memoryOf(root, layout, Number(usage))
+        const memory = memoryOf(root, layout)
+        if (memory) return memory
       }
       return { why: 'TorchServe’s cgroup cannot be read: the agent needs the same user id' }
     },
   }
 }
 
-function memoryOf(root: string, layout: Layout, usageBytes: number): ContainerMemory {
-  const limit = Number(read(`${root}/${layout.limit}`))
-  const inactive = counter(read(`${root}/${layout.stat}`), layout.inactive) ?? 0
+/** Undefined unless all of it can be read: a limit that is not seen is not "no limit", nor are kills 0. */
+function memoryOf(root: string, layout: Layout): ContainerMemory | undefined {
+  const [usage, limit, stat, kills] = [layout.usage, layout.limit, layout.stat, layout.kills].map(
+    name => read(`${root}/${name}`),
+  )
+  if (!usage || !limit || stat === undefined || kills === undefined) return undefined
+  const usageBytes = Number(usage)
   return {
     usageBytes,
-    workingBytes: Math.max(0, usageBytes - inactive),
-    limitBytes: limit < NO_LIMIT_V1 ? limit : undefined,
-    oomKills: counter(read(`${root}/${layout.kills}`), 'oom_kill') ?? 0,
+    workingBytes: Math.max(0, usageBytes - (counter(stat, layout.inactive) ?? 0)),
+    limitBytes: Number(limit) < NO_LIMIT_V1 ? Number(limit) : undefined,
+    oomKills: counter(kills, 'oom_kill') ?? 0,
   }
 }
 
-function counter(text: string | undefined, name: string): number | undefined {
-  const found = new RegExp(`^${name} (\\d+)$`, 'm').exec(text ?? '')?.[1]
+function counter(text: string, name: string): number | undefined {
+  const found = new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]
   return found === undefined ? undefined : Number(found)
 }
 

@@ -1,4 +1,4 @@
-/** The Kubernetes API as far as the agent needs it: its own pod, through `pods/resize` alone. */
+/** The Kubernetes API as far as the agent needs it: its own pod, through `pods/resize`, and one annotation of it where that is wanted. */
 import { isIPv6 } from 'node:net'
 import type { Clock } from '../clock.ts'
 import type { PodConfig } from '../config.ts'
@@ -6,7 +6,7 @@ import { StokerError } from '../errors.ts'
 import type { MemoryResources, PodState } from '../model.ts'
 import { formatBytes } from '../quantity.ts'
 import { fieldManager, podState } from './kubernetes/pod.ts'
-import { refusalOf } from './kubernetes/refusal.ts'
+import { annotating, refusalOf, resizing, type Ask } from './kubernetes/refusal.ts'
 import { TokenFile } from './kubernetes/token-file.ts'
 import { parse } from './reply.ts'
 import { Wire, within, type Call, type Faults, type Reply } from './wire.ts'
@@ -20,9 +20,9 @@ export interface KubernetesConfig extends PodConfig {
 }
 
 /**
- * Both calls throw KubernetesError for every answer but 200, and StokerError (KUBERNETES_UNREACHABLE, _TIMEOUT, _TLS,
+ * All calls throw KubernetesError for every answer but 200, and StokerError (KUBERNETES_UNREACHABLE, _TIMEOUT, _TLS,
  * _NOT_KUBERNETES, _REPLY_TOO_LARGE, _TOKEN_UNREADABLE, RESIZE_CONTAINER_UNKNOWN) when there was none to be understood.
- * After _UNREACHABLE, _TIMEOUT, _FAILED and _REPLY_TOO_LARGE a resize may have been made: read.
+ * After _UNREACHABLE, _TIMEOUT, _FAILED and _REPLY_TOO_LARGE a change may have been made: read.
  */
 export interface Kubernetes {
   /** The pod's address, for messages. */
@@ -37,10 +37,16 @@ export interface Kubernetes {
     to: { requestBytes?: number; limitBytes?: number },
     fence?: { unchangedSince: string },
   ): Promise<PodState>
+  /**
+   * Writes what it would cost to lose the pod, a whole number, by which a ReplicaSet chooses the pods that go first. It takes the
+   * right to patch pods.
+   */
+  setDeletionCost(cost: number): Promise<void>
   /** Ends all connections; calls under way fail. */
   close(): Promise<void>
 }
 
+const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
 const MOST_BYTES = 1_048_576
 
 const faults: Faults = {
@@ -77,12 +83,12 @@ class Client implements Kubernetes {
     })
     this.#tokens = new TokenFile(config.tokenFile, clock)
     const [namespace, pod] = [config.namespace, config.pod].map(encodeURIComponent)
-    this.#path = `/api/v1/namespaces/${namespace}/pods/${pod}/resize`
+    this.#path = `/api/v1/namespaces/${namespace}/pods/${pod}`
     this.url = this.#wire.url(this.#path)
   }
 
   read(): Promise<PodState> {
-    return this.#patch({ metadata: { uid: this.#config.uid } }, nothing)
+    return this.#resize({ metadata: { uid: this.#config.uid } }, nothing)
   }
 
   /** Throws RangeError unless there is an amount and each is a whole positive number of bytes. */
@@ -101,23 +107,36 @@ class Client implements Kubernetes {
       ...(limitBytes === undefined ? {} : { limits: { memory: formatBytes(limitBytes) } }),
     }
     const metadata = fence ? { uid, resourceVersion: fence.unchangedSince } : { uid }
-    return this.#patch(
+    return this.#resize(
       { metadata, spec: { containers: [{ name, resources }] } },
       { requestBytes, limitBytes },
     )
+  }
+
+  async setDeletionCost(cost: number): Promise<void> {
+    const annotations = { [DELETION_COST]: String(cost) }
+    const body = { metadata: { uid: this.#config.uid, annotations } }
+    await this.#patch(this.#path, body, annotating, nothing)
   }
 
   close(): Promise<void> {
     return this.#wire.close()
   }
 
-  #patch(body: object, wanted: MemoryResources): Promise<PodState> {
-    const asked = `PATCH ${this.url}`
+  async #resize(body: object, wanted: MemoryResources): Promise<PodState> {
+    const path = `${this.#path}/resize`
+    const json = await this.#patch(path, body, resizing, wanted)
+    return podState(json, this.#config.container, `PATCH ${this.#wire.url(path)}`)
+  }
+
+  /** The pod after it, as JSON. */
+  #patch(path: string, body: object, ask: Ask, wanted: MemoryResources): Promise<unknown> {
+    const asked = `PATCH ${this.#wire.url(path)}`
     const limit = { clock: this.#clock, ms: this.#config.timeoutMs, asked, code: faults.timeout }
     return within(limit, async signal => {
       const reply = await this.#authorized({
         method: 'PATCH',
-        path: `${this.#path}?fieldManager=${fieldManager}&fieldValidation=Strict`,
+        path: `${path}?fieldManager=${fieldManager}&fieldValidation=Strict`,
         headers: {
           accept: 'application/json',
           'content-type': 'application/strategic-merge-patch+json',
@@ -125,13 +144,13 @@ class Client implements Kubernetes {
         body: JSON.stringify(body),
         signal,
       })
-      const refusal = refusalOf(reply, wanted)
+      const refusal = refusalOf(reply, ask, wanted)
       if (refusal) throw refusal
       const json = parse(reply.body)
       if (json === undefined) {
         throw new StokerError(faults.notHttp, `${asked} answered 200 without JSON`)
       }
-      return podState(json, this.#config.container, asked)
+      return json
     })
   }
 

@@ -32,7 +32,7 @@ export interface NvidiaSmi {
    * what was taken is worth nothing unless the answer is `read`. Never throws. Call it only when `idle()`.
    */
   ask(args: readonly string[], take: (text: string) => void): Promise<SmiAnswer>
-  /** Ends what still runs. */
+  /** Ends what still runs; a child that cannot be killed keeps the agent from its end for two seconds at most. */
   close(): void
 }
 
@@ -41,7 +41,7 @@ const GKE = '/usr/local/nvidia'
 const TIMEOUT_MS = 30_000
 const MAX_BYTES = 16 * 1_048_576
 const PIECE_BYTES = 8_192
-/** Of either stream, for messages. */
+/** Of the end of either stream, for messages: what went wrong may come after data. */
 const QUOTED_BYTES = 2_048
 /** A killed process is gone at once, unless it is in the kernel (state D). */
 const DYING_MS = 1_000
@@ -70,6 +70,8 @@ class Runner implements NvidiaSmi {
   #asking = false
   /** Running, or abandoned and not gone yet. */
   #child: ChildProcess | undefined
+  /** Ends the wait for the child. */
+  #waiting: AbortController | undefined
   #failures = 0
   #notBeforeMs = 0
 
@@ -105,17 +107,21 @@ class Runner implements NvidiaSmi {
   }
 
   close(): void {
-    if (this.#child) this.#end(this.#child)
+    if (this.#child) void this.#leave(this.#child)
+  }
+
+  async #leave(child: ChildProcess): Promise<void> {
+    if (!(await this.#putDown(child))) this.#waiting?.abort()
   }
 
   async #run(args: readonly string[], take: (text: string) => void): Promise<SmiAnswer> {
     const asked = `nvidia-smi ${args.join(' ')}`
     const startedMs = this.#clock.now()
-    const settled = new AbortController()
+    const waiting = (this.#waiting = new AbortController())
     try {
       const child = this.#start(args)
       const ended = this.#read(child, take)
-      const late = this.#clock.sleep(this.#timeoutMs, settled.signal).then(() => 'late' as const)
+      const late = this.#clock.sleep(this.#timeoutMs, waiting.signal).then(() => 'late' as const)
       const end = await Promise.race([ended, late]).catch((error: unknown) => asError(error))
       if (end !== 'late' && !(end instanceof Error)) {
         return answerOf(asked, end, { startedMs, tookMs: this.#clock.now() - startedMs })
@@ -135,7 +141,7 @@ class Runner implements NvidiaSmi {
       }
       return { kind: 'failed', fault: new StokerError('NVIDIA_SMI_FAILED', `${asked}: ${message}`) }
     } finally {
-      settled.abort()
+      waiting.abort()
     }
   }
 
@@ -171,7 +177,7 @@ class Runner implements NvidiaSmi {
         const text = asBuffer(chunk).toString('latin1')
         bytes += text.length
         if (bytes > this.#maxBytes) throw tooLarge
-        said += text.slice(0, QUOTED_BYTES - said.length)
+        said = `${said}${text}`.slice(-QUOTED_BYTES)
         for (let at = 0; at < text.length; at += PIECE_BYTES) {
           take(text.slice(at, at + PIECE_BYTES))
           pieces++
@@ -193,7 +199,7 @@ class Runner implements NvidiaSmi {
     }
     stdout.destroy()
     stderr.destroy()
-    return { ...exit, said: `${complaint.text()} ${said}`.trim() }
+    return { ...exit, said: `${said} ${complaint.text()}`.trim() }
   }
 
   /** Whether the child is gone after it was killed. One that is not is left alone; while it is there, no other is started. */
@@ -229,11 +235,11 @@ function asBuffer(chunk: unknown): Buffer {
   return Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk))
 }
 
-/** The first bytes of a stream; the rest is read and dropped. */
+/** The last bytes of a stream; the rest is read and dropped. */
 function quote(stream: NodeJS.ReadableStream): { text(): string; done: Promise<unknown> } {
   let text = ''
   stream.on('data', (chunk: Buffer) => {
-    text += chunk.toString('latin1').slice(0, QUOTED_BYTES - text.length)
+    text = `${text}${chunk.toString('latin1')}`.slice(-QUOTED_BYTES)
   })
   return { text: () => text, done: once(stream, 'close') }
 }
@@ -277,7 +283,7 @@ function answerOf(
 ): SmiAnswer {
   if (code === 0) return { kind: 'read', ...times }
   const how = code === null ? `was ended by ${signal}` : `ended with exit code ${code}`
-  const quoted = said.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, 200)
+  const quoted = said.replace(/[\s\p{Cc}]+/gu, ' ').slice(-200)
   const because = (is: ErrorCode) =>
     new StokerError(is, `${asked} ${how}${quoted === '' ? '' : `: ${quoted}`}`)
   if (code === INFOROM_CORRUPTED) {

@@ -12,7 +12,7 @@ export const gpuProperties = {
     minimum: 1,
     maximum: 64,
     description:
-      'How many GPUs or MIG slices TorchServe’s container has. When more than these are visible, they are not taken for TorchServe’s. When not set, all that are visible are.',
+      'How many GPUs or MIG slices TorchServe’s container has. When more than these are visible, they are not taken for TorchServe’s. When not set, several that nvidia-smi shows are taken for TorchServe’s only where its environment can be read and says so.',
   },
   gpuMemory: {
     type: 'string',

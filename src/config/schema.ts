@@ -103,7 +103,8 @@ const agentProperties = {
     type: 'string',
     format: 'path',
     default: '/var/run/secrets/kubernetes.io/serviceaccount/token',
-    description: 'The pod’s service account token. It needs the right to patch `pods/resize`.',
+    description:
+      'The pod’s service account token. It needs the right to patch `pods/resize`, and `pods` for STOKER_DELETION_COST.',
   },
   clusterCaFile: {
     type: 'string',
@@ -128,6 +129,12 @@ const agentProperties = {
     default: 'follow',
     description:
       'In a pod of QoS class Burstable: whether the limit follows the request at the distance it had, or stays and is only raised where workers need more.',
+  },
+  deletionCost: {
+    enum: ['leave', 'write'],
+    default: 'leave',
+    description:
+      '`write`: the agent annotates its pod with what it would cost to lose it (`controller.kubernetes.io/pod-deletion-cost`, from 0, nothing to do, to 20), so that of a ReplicaSet’s pods the idlest go first. It takes the right to patch pods; docs/scale-in.md has it.',
   },
   ...gpuProperties,
   logLevel: {

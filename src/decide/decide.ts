@@ -1,5 +1,6 @@
 import type { MemoryPolicy, PoolPolicy } from '../config.ts'
 import type {
+  CostDecision,
   Decision,
   Drained,
   DrainRequest,
@@ -9,6 +10,7 @@ import type {
   ResizeDecision,
 } from '../model.ts'
 import { costOf, isSure } from './cost.ts'
+import { decideCost } from './deletion.ts'
 import { drain, whileDraining } from './drain.ts'
 import { seenOnGpu } from './gpu/device.ts'
 import { learnGpus } from './gpu/learn.ts'
@@ -40,6 +42,8 @@ export interface Decided {
   podDemand: number | undefined
   /** Undefined: nobody wants the pod drained. */
   drain: Drained | undefined
+  /** Undefined: nobody wants it written. */
+  deletionCost: CostDecision | undefined
   memory: Memory
 }
 
@@ -47,6 +51,8 @@ export interface Decided {
 export interface Policies {
   pool(model: string): PoolPolicy
   memory: MemoryPolicy
+  /** Whether the pod's deletion cost is to be written. */
+  deletionCost: boolean
 }
 
 /**
@@ -66,7 +72,7 @@ export function decide(
     return { pool, memory: takeIn(before, pool, { outcomes, reachable }, nowMs) }
   })
   const uses = pools.flatMap(pool => useOf(policies, pool))
-  const pod = takeInPod(memory.pod, seen, uses, nowMs)
+  const pod = takeInPod(memory.pod, seen, uses, policies.memory, nowMs)
   const ledger = openLedger(pod, seen.pod, uses, policies.memory, nowMs)
   const gpu = learnGpus(memory.gpu, seen, nowMs)
   // What is decided for one pool is on its way when the next one is looked at: they share the GPUs.
@@ -83,16 +89,21 @@ export function decide(
   const isSeen = seen.torchserve.state === 'fresh' && uses.length === pools.length
   const sure = isSeen && uses.every(use => use.isSure)
   const resized = decidePod(pod, seen.pod, { ledger, sure }, policies.memory, nowMs)
+  const cost = policies.deletionCost
+    ? decideCost(memory.deletionCost, seen, views, nowMs)
+    : undefined
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
     podDemand: views.length < pools.length ? undefined : podDemand(views, ledger),
     drain: drain(seen, views, nowMs),
+    deletionCost: cost?.decision,
     memory: {
       pools: new Map(decided.map(one => [one.key, one.memory])),
       pod: resized.memory,
       urgent: new Set(decided.flatMap(one => one.urgent)),
       gpu,
+      deletionCost: cost?.memory ?? memory.deletionCost,
     },
   }
 }

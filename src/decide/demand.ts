@@ -208,6 +208,8 @@ export interface Baseline {
   throughput: number
   /** The factor by which they may be wrong. */
   doubt: number
+  /** Their GPU had no time left; false or absent where it had, or where that is not known. */
+  gpuFull?: boolean
 }
 
 /** Undefined where nothing is known: of few answers the counters tell a service time that is much too short. */

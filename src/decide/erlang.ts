@@ -48,6 +48,11 @@ function batched(load: Load): { jobsPerSecond: number; useful: number } {
   }
 }
 
+/** Workers that the load keeps busy, on average. */
+export function keptBusy(load: Load): number {
+  return (batched(load).jobsPerSecond * load.serviceMs) / 1000
+}
+
 /** The fewest workers with which no more than `share` of the jobs wait longer than `waitMs`; 0 without arrivals. */
 export function workersNeeded(load: Load, waitMs: number, share: number): number {
   const { jobsPerSecond, useful } = batched(load)

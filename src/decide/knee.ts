@@ -1,4 +1,5 @@
 import { ratesOf, type Baseline, type Sample } from './demand.ts'
+import { GPU_FULL, GPU_IDLE, meanOf, type Pulse } from './gpu/activity.ts'
 
 /** A growth under observation: do the new workers bring throughput? */
 export interface Trial {
@@ -8,6 +9,8 @@ export interface Trial {
   readyMs: number
   /** What `from` workers did; absent where it is not known. */
   before: Baseline | undefined
+  /** What was read of the GPU since; nothing where its activity is not known. */
+  pulses?: readonly Pulse[]
 }
 
 /** `unsure`: it looks useless, and what it is held against may be wrong. */
@@ -21,7 +24,8 @@ const LONGEST_MS = 30_000
 
 /**
  * Judges a growth by the samples since. Workers whose service time stayed what it was run beside each other: they help. Where
- * it grew, only throughput under saturation tells; without saturation nothing speaks against them.
+ * it grew, only throughput under saturation tells; without saturation nothing speaks against them. Where a GPU's activity is known
+ * it says how soon to believe that: one that was busy all the time, before and since, explains it; one that is idle does not.
  */
 export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): Verdict {
   const after = ratesOf(samples.filter(sample => sample.atMs >= trial.readyMs))
@@ -35,14 +39,24 @@ export function judge(trial: Trial, samples: readonly Sample[], nowMs: number): 
   if (grown <= CONTENTION) return 'helps'
   if (after.spanMs < 5_000) return 'measuring'
   if (!after.saturated) return 'helps'
-  // Where medians of a few reports are all that is known, what looks like contention may be chance.
-  const doubt = before.doubt * after.doubt
-  if (grown <= CONTENTION * doubt) return 'unsure'
-  if (after.answers < 50 && elapsed < LONGEST_MS) return 'measuring'
   // What the old workers could serve at most, which is more than they did where the load had only just risen.
   const capacity = Math.max(before.throughput, (trial.from * 1000) / before.serviceMs)
   const worthwhile = 1 + (WORTHWHILE * (trial.to - trial.from)) / trial.from
   const gained = after.throughput / capacity
+  const activity = gpuActivity(trial)
+  const isFull = before.gpuFull === true && (activity ?? 0) >= GPU_FULL
+  if (isFull) return gained >= worthwhile ? 'helps' : 'useless'
+  // Where medians of a few reports are all that is known, what looks like contention may be chance.
+  const doubt = before.doubt * after.doubt
+  if (grown <= CONTENTION * doubt) return 'unsure'
+  // First requests are slow, and while they are the GPU is idle.
+  const isIdle = (activity ?? 1) < GPU_IDLE
+  if ((after.answers < 50 || isIdle) && elapsed < LONGEST_MS) return 'measuring'
   if (gained >= worthwhile) return 'helps'
   return gained * doubt >= worthwhile ? 'unsure' : 'useless'
+}
+
+/** The mean of what was read since the new workers were ready; undefined: not known. */
+export function gpuActivity({ pulses = [] }: Trial): number | undefined {
+  return pulses.length === 0 ? undefined : meanOf(pulses.map(({ share }) => share))
 }

@@ -199,7 +199,7 @@ export class Ledger {
       if (had > 0) times = Math.max(times, workersOf(account) / had)
       else beside += workersOf(account)
     }
-    return (times + beside) * Math.floor(withoutMargin(first.limitBytes, MARGIN))
+    return (times + beside) * Math.floor(withoutMargin(first.bytes, MARGIN))
   }
 
   #unknown({ key }: Account): string {

@@ -1,11 +1,11 @@
 /** Rules about the load: waking, what a growth brought, up and down. */
 import { busyWorkers } from './demand.ts'
-import { judge } from './knee.ts'
+import { gpuActivity, judge, type Trial } from './knee.ts'
 import { active, learnLimit } from './limits.ts'
 import { change, hold, learned, shrink, type Rule, type Ruling } from './ruling.ts'
 import { nextStep } from './sizing.ts'
 import { capOf, type View } from './view.ts'
-import { capitalised, count, load, seconds, were } from './words.ts'
+import { capitalised, count, load, percent, seconds, were } from './words.ts'
 
 export const waking: Rule = view => {
   const { counters, listed, memory } = view
@@ -28,8 +28,8 @@ export const waking: Rule = view => {
 
 export const onTrial: Rule = view => {
   const { memory, nowMs } = view
-  const { trial } = memory
-  if (!trial) return undefined
+  if (!memory.trial) return undefined
+  const trial = withPulse(memory.trial, view)
   if (view.listed !== trial.to) return learned(view, { trial: undefined })
   const verdict = judge(trial, memory.demand.samples, nowMs)
   if (verdict === 'measuring') {
@@ -37,6 +37,7 @@ export const onTrial: Rule = view => {
       view,
       'measuring',
       `Measuring what ${trial.to} workers do that ${trial.from} did not.`,
+      { ...memory, trial },
     )
   }
   if (verdict === 'helps') {
@@ -45,9 +46,20 @@ export const onTrial: Rule = view => {
     return learned(view, { trial: undefined, knee, proven, unsureAt: undefined })
   }
   if (verdict === 'unsure') return learned(view, { trial: undefined, unsureAt: trial.to })
-  const why = `${trial.to} workers served no more than ${trial.from}`
+  const activity = gpuActivity(trial)
+  const busy =
+    activity === undefined ? '' : `, with a GPU that was busy ${percent(activity)} of the time`
+  const why = `${trial.to} workers served no more than ${trial.from}${busy}`
   const knee = learnLimit(memory.knee, trial.from, why, nowMs)
   return learned(view, { trial: undefined, knee, proven: trial.from, unsureAt: undefined })
+}
+
+/** The trial with what was newly read of the GPU since the new workers were ready. */
+function withPulse(trial: Trial, { gpu }: View): Trial {
+  const { pulses = [], readyMs } = trial
+  const { pulse } = gpu ?? {}
+  const lastMs = pulses.at(-1)?.atMs ?? readyMs - 1
+  return pulse && pulse.atMs > lastMs ? { ...trial, pulses: [...pulses, pulse] } : trial
 }
 
 export const unknown: Rule = view => {

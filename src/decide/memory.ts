@@ -1,5 +1,6 @@
 import type { Action, PoolKey } from '../model.ts'
 import { noCost, type Cost } from './cost.ts'
+import { noDeletionCost, type CostMemory } from './deletion.ts'
 import { noGpuMemory, type GpuMemory } from './gpu/learn.ts'
 import { noDemand, type Baseline, type Demand } from './demand.ts'
 import type { Trial } from './knee.ts'
@@ -68,6 +69,7 @@ export interface Memory {
   /** Models that cannot wait for TorchServe's next regular description: a change is under way, or waits for it. */
   urgent: ReadonlySet<string>
   gpu: GpuMemory
+  deletionCost: CostMemory
 }
 
 export const emptyMemory: Memory = {
@@ -75,6 +77,7 @@ export const emptyMemory: Memory = {
   pod: newPod,
   urgent: new Set(),
   gpu: noGpuMemory,
+  deletionCost: noDeletionCost,
 }
 
 export function newPool(nowMs: number): PoolMemory {

@@ -57,10 +57,11 @@ export function takeInPod(
   before: PodMemory,
   { pod, resized, torchserve }: Pick<Observation, 'pod' | 'resized' | 'torchserve'>,
   pools: readonly PoolUse[],
+  policy: MemoryPolicy,
   nowMs: number,
 ): PodMemory {
   const settled = resized ? settleResize(before.resize, resized) : before.resize
-  const resize = find(settled, pod, nowMs)
+  const resize = find(settled, pod, policy, nowMs)
   const first = firstOf(before.first, pod, torchserve, pools)
   const memory = learnMargin({ ...before, first, resize }, pod, nowMs)
   if (pod.memory.state === 'fresh') {
@@ -111,7 +112,7 @@ function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: n
   const { first } = memory
   const base = largest(memory.base) ?? memory.declaredBase
   const margin = active(memory.margin, nowMs)?.most ?? MARGIN
-  const granted = grantedBytes(pod, policy)
+  const granted = keptBytes(memory, pod, policy)
   const cap = capOf(memory, pod, policy)
   const ceiling = active(memory.resize.ceiling, nowMs)
   const feasible = Math.max(Math.min(cap, ceiling?.most ?? Infinity), granted ?? 0)
@@ -152,7 +153,21 @@ function grantedBytes({ memory, state }: PodSeen, policy: MemoryPolicy): number 
           ? undefined
           : Infinity
   if (limit === undefined || policy.maxMemory === undefined) return limit
-  return Math.min(limit, container?.allocatedRequestBytes ?? Infinity)
+  // The pod's own limit may be the older one, where the kubelet has still to act or left it behind.
+  const pod = state.state === 'absent' ? Infinity : (state.value.podLimitBytes ?? Infinity)
+  return Math.min(limit, pod, container?.allocatedRequestBytes ?? Infinity)
+}
+
+/** What of it stays: a lower wish may be carried out at any time, ours even before it can be seen. */
+function keptBytes({ resize }: PodMemory, pod: PodSeen, policy: MemoryPolicy): number | undefined {
+  const granted = grantedBytes(pod, policy)
+  const desired = pod.state.state === 'absent' ? [] : [pod.state.value.container.desired]
+  return [...desired, ...(resize.ordered ? [resize.ordered.action.to] : [])].reduce(
+    (least, { limitBytes = Infinity, requestBytes = Infinity }) =>
+      least &&
+      Math.min(least, limitBytes, policy.maxMemory === undefined ? Infinity : requestBytes),
+    granted,
+  )
 }
 
 /** Why no more memory can be asked for at all, as the end of a sentence, and whether that is more than a moment's trouble. */
@@ -214,15 +229,16 @@ export function decidePod(
 }
 
 function inputsOf(
-  { base, declaredBase, resize }: PodMemory,
+  memory: PodMemory,
   pod: PodSeen,
   ledger: Ledger,
   policy: MemoryPolicy,
   nowMs: number,
 ): MemoryInputs {
+  const { base, declaredBase, resize } = memory
   const container = pod.state.state === 'fresh' ? pod.state.value.container : undefined
   const cgroup = pod.memory.state === 'fresh' ? pod.memory.value : undefined
-  const granted = grantedBytes(pod, policy)
+  const granted = keptBytes(memory, pod, policy)
   return {
     need: ledger.need ?? null,
     wanted: ledger.wanted ?? null,

@@ -1,5 +1,5 @@
 /** The load in pods such as this one: what pods are scaled by when workers are not enough. */
-import type { Refusal } from '../model.ts'
+import type { PoolKey, Refusal } from '../model.ts'
 import { mostArrivals, workersNeeded } from './erlang.ts'
 import type { Ledger } from './ledger.ts'
 import { refusalOf } from './refusals.ts'
@@ -14,7 +14,8 @@ const FULL = 1 + 1e-6
 const DOUBLINGS = 20
 const HALVINGS = 16
 
-const isMeasured = ({ description: { refusal } }: Pick<View, 'description'>) =>
+/** Whether arrivals and service time tell its load. */
+export const isMeasured = ({ description: { refusal } }: Pick<View, 'description'>) =>
   refusal === undefined || !unmeasured.has(refusal)
 
 /** The most workers that the pool can come to have, however many it has now; those it has where it is not scaled. */
@@ -50,7 +51,7 @@ export function demandOf(view: View): number | undefined {
 
 /**
  * The same of all pools: in how many pods such as this one the load would just fit, each pool's into its workers and all into the
- * memory that they share. Undefined while that of any is not known: it might be the one.
+ * memory and the GPUs that they share. Undefined while that of any is not known: it might be the one.
  */
 export function podDemand(views: readonly View[], ledger: Ledger): number | undefined {
   const measured = views.filter(isMeasured)
@@ -58,9 +59,24 @@ export function podDemand(views: readonly View[], ledger: Ledger): number | unde
   if (demands.length === 0 || demands.includes(undefined)) return undefined
   const byWorkers = Math.max(...demands.map(demand => demand ?? 0))
   const scaled = measured.filter(view => refusalOf(view) === undefined)
-  const fits = (pods: number) =>
-    (ledger.share(new Map(scaled.map(view => [view.key, workersIn(pods, view)]))) ?? 0) <= FULL
+  const fits = (pods: number) => {
+    const workers = new Map(scaled.map(view => [view.key, workersIn(pods, view)]))
+    return (ledger.share(workers) ?? 0) <= FULL && gpuShare(scaled, workers) <= FULL
+  }
   return byWorkers === 0 || fits(byWorkers) ? byWorkers : fewest(byWorkers, fits)
+}
+
+/**
+ * Which part of the GPUs' room pools would take that had so many workers each, beside those that are there; a first one counts as
+ * fitting. What is not known takes nothing: then a pool's own usable workers say that it cannot grow.
+ */
+function gpuShare(views: readonly View[], workersOf: ReadonlyMap<PoolKey, number>): number {
+  const shares = views.map(({ census, gpu, key }) => {
+    const live = Math.max(1, census.ready + census.loading)
+    const more = (workersOf.get(key) ?? 0) - live
+    return gpu?.fits === undefined || more <= 0 ? 0 : more / gpu.fits
+  })
+  return shares.reduce((sum, share) => sum + share, 0)
 }
 
 /** Workers that a pool needs in each of so many pods. */

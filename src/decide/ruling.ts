@@ -1,5 +1,6 @@
 import type { Action, ActionKind, Reason } from '../model.ts'
-import { baselineOf } from './demand.ts'
+import { baselineOf, type Sample } from './demand.ts'
+import { GPU_FULL } from './gpu/activity.ts'
 import type { PoolMemory } from './memory.ts'
 import type { View } from './view.ts'
 import { seconds } from './words.ts'
@@ -38,6 +39,7 @@ export function change(
   const same = samples.slice(
     samples.findLastIndex(sample => sample.ready !== view.census.ready) + 1,
   )
+  const baseline = baselineOf(same.filter(sample => nowMs - sample.atMs <= 10_000))
   return {
     reason,
     because,
@@ -50,10 +52,16 @@ export function change(
         sinceMs: nowMs,
         commanded: false,
         before: new Set(kind === 'repair' ? [] : description.workers.map(worker => worker.id)),
-        baseline: baselineOf(same.filter(sample => nowMs - sample.atMs <= 10_000)),
+        baseline: baseline && { ...baseline, gpuFull: isGpuFull(view, same) },
       },
     },
   }
+}
+
+/** Whether the GPU had no time left with as many workers as in the samples. */
+function isGpuFull({ gpu }: View, [first]: readonly Sample[]): boolean {
+  const { pulse } = gpu ?? {}
+  return !!pulse && !!first && pulse.atMs >= first.atMs && pulse.share >= GPU_FULL
 }
 
 /** The same with a growth to fewer workers. */

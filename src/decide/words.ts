@@ -17,4 +17,5 @@ export const are = (workers: number) => (workers === 1 ? 'is' : 'are')
 export const were = (workers: number) => (workers === 1 ? 'was' : 'were')
 export const seconds = (ms: number) => `${Math.max(1, Math.round(ms / 1000))} s`
 export const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
+export const percent = (share: number) => `${Math.round(share * 100)} %`
 export const inMib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`

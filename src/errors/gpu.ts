@@ -5,7 +5,7 @@ const unknown = 'Until then the GPU’s memory is unknown, and models on it do n
 export const gpuErrors = {
   NVIDIA_SMI_NO_DEVICE: {
     says: 'nvidia-smi runs and finds no GPU (exit code 6).',
-    remedy: `The agent’s container was given none: share TorchServe’s by a DRA claim, or set STOKER_DCGM_URL. ${unknown}`,
+    remedy: `The agent’s container was given none: share TorchServe’s by a DRA claim (stoker.dev/share-claims), or set STOKER_DCGM_URL. ${unknown}`,
     retry: true,
   },
   NVIDIA_SMI_NO_DRIVER: {
@@ -54,7 +54,7 @@ export const gpuErrors = {
     retry: true,
   },
   NVIDIA_SMI_FAILED: {
-    says: 'nvidia-smi failed in some other way; its exit code and first words are quoted.',
+    says: 'nvidia-smi failed in some other way; its exit code and last words are quoted.',
     remedy: `Run nvidia-smi on the node. ${unknown}`,
     retry: true,
   },
@@ -68,6 +68,12 @@ export const gpuErrors = {
     remedy: `Look for Xid errors in the node’s kernel log. ${unknown}`,
     retry: true,
   },
+  GPU_ACCESS_LOST: {
+    says: 'TorchServe could read its GPU, and no longer can.',
+    remedy:
+      'In the legacy hook mode of the NVIDIA container toolkit any update of a container’s resources takes its GPUs away, a resize of the pod included. Workers that run go on, new ones would find no GPU, and none is started. Restart the container; CDI prevents it.',
+    retry: true,
+  },
   GPU_MIG_EMPTY: {
     says: 'A GPU is in MIG mode and has no instances, so nothing can run on it.',
     remedy: 'Create GPU instances, or switch MIG off.',
@@ -79,9 +85,9 @@ export const gpuErrors = {
     retry: true,
   },
   GPU_NOT_OURS: {
-    says: 'More GPUs are visible than TorchServe’s container has.',
+    says: 'More GPUs are visible than TorchServe has, or than it is known to have.',
     remedy:
-      'Set NVIDIA_VISIBLE_DEVICES=void on the agent’s container, unless it shares TorchServe’s GPUs; if it does, correct STOKER_GPU_COUNT. Until then what is seen is not taken for TorchServe’s.',
+      'Set NVIDIA_VISIBLE_DEVICES=void on the agent’s container, unless it shares TorchServe’s GPUs; if it does, STOKER_GPU_COUNT must say how many these are. Until then what is seen is not taken for TorchServe’s.',
     retry: true,
   },
   DCGM_UNREADABLE: {
@@ -95,8 +101,8 @@ export const gpuErrors = {
     retry: true,
   },
   DCGM_STALE: {
-    says: 'dcgm-exporter answers, but its numbers have not changed for minutes.',
-    remedy: `Restart it: it no longer collects. ${unknown}`,
+    says: 'dcgm-exporter answers, but its numbers of the GPU have not changed for a minute.',
+    remedy: `It must collect every 30 s (DCGM_EXPORTER_INTERVAL), as it does by itself; if that is so, restart it: it no longer collects. ${unknown}`,
     retry: true,
   },
 } as const satisfies Record<string, { says: string; remedy: string; retry: boolean }>

@@ -145,4 +145,21 @@ export const kubernetesErrors = {
     remedy: 'The reply is quoted; please report it, this should not happen.',
     retry: true,
   },
+  DELETION_COST_RBAC: {
+    says: 'The pod’s service account may not patch pods, so the pod’s deletion cost is not written.',
+    remedy:
+      'List the service account in the chart’s deletionCost.serviceAccounts, or apply k8s/examples/deletion-cost.yaml; or set STOKER_DELETION_COST=leave. Which pods go first is then chosen without it.',
+    retry: true,
+  },
+  DELETION_COST_POLICY: {
+    says: 'An admission policy or webhook of this cluster refused the pod’s deletion cost.',
+    remedy:
+      'The message names it. Stoker’s own policy allows one annotation of the pod that the token is bound to.',
+    retry: true,
+  },
+  DELETION_COST_INVALID: {
+    says: 'The API server found the pod’s deletion cost invalid.',
+    remedy: 'The reply is quoted; please report it, this should not happen.',
+    retry: true,
+  },
 } as const

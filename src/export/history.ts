@@ -1,4 +1,5 @@
 import type { Action, Decision, Drained, Inputs, Note, Outcome, PoolKey, Reason } from '../model.ts'
+import { createCostHistory, type WrittenCost } from './cost-history.ts'
 import { gpusOf, type GpusNow } from './gpus.ts'
 import { createLog, type Logged } from './log.ts'
 import { createMemoryHistory, type LoggedResize, type MemoryState } from './memory-history.ts'
@@ -76,6 +77,8 @@ export interface History {
   decisions(key?: string): LoggedDecision[]
   /** What was decided about the pod's memory, newest first. */
   resizes(): LoggedResize[]
+  /** The deletion costs that were to be written, newest first. */
+  deletionCosts(): WrittenCost[]
   /** Every pool that is served or has a decision in the log. */
   keys(): Set<PoolKey>
 }
@@ -87,6 +90,7 @@ export function createHistory(): History {
     log: logged,
   })
   const memory = createMemoryHistory(POINTS_MAX)
+  const costs = createCostHistory()
   const points = new Map<string, Point[]>()
   let tick: Tick | undefined
   let pools: PoolNow[] = []
@@ -106,6 +110,7 @@ export function createHistory(): History {
       for (const outcome of outcomes) log.attach(outcome, atMs)
       for (const decision of next.decisions) log.add(decision, atMs)
       memory.record(next)
+      costs.record(next)
     },
     state: sinceMs => ({
       tickAtMs: tick?.seen.atMs ?? null,
@@ -121,6 +126,7 @@ export function createHistory(): History {
     }),
     decisions: key => log.list().filter(each => key === undefined || each.key === key),
     resizes: () => memory.since(-Infinity),
+    deletionCosts: costs.list,
     keys: () => new Set([...pools.map(pool => pool.decision.key), ...log.list().map(d => d.key)]),
   }
 }

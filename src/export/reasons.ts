@@ -119,6 +119,11 @@ export const resizeReasons: Readonly<Record<ResizeReason, { label: string; meani
     meaning: 'The container restarted around a change, and the pod may have kept the old amount.',
   },
   fits: { label: 'Fits', meaning: 'The pod asks for what its workers need.' },
+  limit_kept: {
+    label: 'Limit kept',
+    meaning:
+      'Less would do, but the limit cannot be lowered: too much of it is in use, that cannot be seen, or it was refused.',
+  },
   confirming: {
     label: 'Confirming',
     meaning: 'A change was sent; it counts once the kubelet has set it.',

@@ -31,6 +31,7 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
   const reasons = new Map<string, Reason>()
   const actions = new Map<string, string>()
   let notes = new Set<string>()
+  let cost: number | null = null
   const reportMemory = createMemoryReport(write)
   return tick => {
     const { seen, decisions } = tick
@@ -57,6 +58,12 @@ export function createReport(write: (line: Line) => void): (tick: Tick) => void 
       write(announce(decision, news ? 'info' : 'debug'))
     }
     reportMemory(tick)
+    const { deletionCost } = tick
+    // While it cannot be written it is tried again and again.
+    if (!deletionCost?.write || deletionCost.cost === cost) return
+    cost = deletionCost.cost
+    const text = `deletion cost: ${deletionCost.written ?? 'unknown'} → ${cost}. ${deletionCost.because}`
+    write({ level: 'info', text, fields: { deletionCost: cost } })
   }
 }
 

@@ -63,7 +63,8 @@ export function createExport({ config, clock, version, logger }: ExportOptions):
     const limit = wholeNumber('limit', query.limit, bounds)
     const decisions = history.decisions(pool).slice(0, limit)
     if (pool !== undefined) return { decisions }
-    return { decisions, resizes: history.resizes().slice(0, limit) }
+    const resizes = history.resizes().slice(0, limit)
+    return { decisions, resizes, deletionCosts: history.deletionCosts().slice(0, limit) }
   })
   app.get('/state', (request): State => {
     const { since } = readQuery(request.query, ['since'])

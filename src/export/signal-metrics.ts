@@ -41,6 +41,14 @@ export const signalRows: readonly MetricRow[] = [
     samples: ({ tick }) => [[{}, tick ? Number(isDraining(tick)) : null]],
   },
   {
+    name: 'stoker_pod_deletion_cost',
+    type: 'gauge',
+    unit: 'steps',
+    labels: [],
+    help: "What it would cost to lose the pod, as last written onto it: of a ReplicaSet's pods those with the least go first. Absent unless STOKER_DELETION_COST is `write`, and until it is written.",
+    samples: ({ tick }) => [[{}, tick?.deletionCost?.written ?? null]],
+  },
+  {
     name: 'stoker_saturated',
     type: 'gauge',
     unit: '0 or 1',

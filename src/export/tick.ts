@@ -1,4 +1,11 @@
-import type { Decision, Drained, Observation, PoolId, ResizeDecision } from '../model.ts'
+import type {
+  CostDecision,
+  Decision,
+  Drained,
+  Observation,
+  PoolId,
+  ResizeDecision,
+} from '../model.ts'
 
 /** What one pass of the loop saw and decided, and how long it took. */
 export interface Tick {
@@ -9,6 +16,8 @@ export interface Tick {
   podDemand: number | undefined
   /** Absent: nobody wants the pod drained. */
   drain?: Drained | undefined
+  /** Absent: nobody wants it written. */
+  deletionCost?: CostDecision | undefined
   tookMs: number
 }
 

@@ -25,11 +25,16 @@ export interface AgentParts {
   /** It is told which pod it is in, and gets a token. */
   hasToken: boolean
   env: Readonly<Record<string, string>>
-  resources: Json | undefined
+  /** Of CPU and memory. */
+  amounts: Record<string, Json> | undefined
   /** Undefined: the pod’s, or else the image’s. */
   user: number | undefined
   keys: KeysVolume | undefined
+  /** Of devices, that it shares with TorchServe. */
+  claims: readonly Claim[]
 }
+
+type Claim = NonNullable<NonNullable<Container['resources']>['claims']>[number]
 
 /** The volume with TorchServe’s key file. */
 export interface KeysVolume {
@@ -54,7 +59,7 @@ export function agentContainer(parts: AgentParts): Record<string, Json> {
     args: ['agent'],
     env: environment(parts),
     ports: [{ name: 'stoker-metrics', containerPort: parts.port }],
-    ...(parts.resources && { resources: parts.resources }),
+    ...resourcesOf(parts),
     // What Pod Security's `restricted` asks for, and a read-only root.
     securityContext: {
       allowPrivilegeEscalation: false,
@@ -68,7 +73,13 @@ export function agentContainer(parts: AgentParts): Record<string, Json> {
   }
 }
 
-function environment({ container, hasToken, env, keys }: AgentParts): Json[] {
+function resourcesOf({ amounts, claims }: AgentParts): Record<string, Json> {
+  if (claims.length === 0) return amounts ? { resources: amounts } : {}
+  const shared = claims.map(({ name, request }) => ({ name, ...(request && { request }) }))
+  return { resources: { ...amounts, claims: shared } }
+}
+
+function environment({ container, hasToken, env, keys, claims }: AgentParts): Json[] {
   const field = (name: string, fieldPath: string) => ({
     name,
     valueFrom: { fieldRef: { fieldPath } },
@@ -83,8 +94,10 @@ function environment({ container, hasToken, env, keys }: AgentParts): Json[] {
   const given = {
     ...(keys && { STOKER_KEY_FILE: `${KEYS_FOLDER}/key_file.json` }),
     ...env,
-    // The agent computes nothing on a GPU; without this some nodes would give it all of them.
+    // The agent computes nothing on a GPU; without this some nodes would give it all of them. Claimed devices come all the same.
     NVIDIA_VISIBLE_DEVICES: 'void',
+    // What nvidia-smi needs of the driver, and nothing to compute with.
+    ...(claims.length > 0 && { NVIDIA_DRIVER_CAPABILITIES: 'utility' }),
   }
   const values = Object.entries(given).map(([name, value]) => ({ name, value: unexpanded(value) }))
   return [...(hasToken ? identity : []), ...values]
@@ -108,7 +121,11 @@ export const tokenVolume: Readonly<Record<string, Json>> = {
  * What keeps the pod’s QoS class: nothing where no container requests anything or the pod as a whole does; a CPU limit where
  * every container has one, so that a Guaranteed pod stays that and a quota on limits is met.
  */
-export function agentResources({ spec }: Pod, cpu: string, memory: string): Json | undefined {
+export function agentAmounts(
+  { spec }: Pod,
+  cpu: string,
+  memory: string,
+): Record<string, Json> | undefined {
   const containers = [...spec.containers, ...(spec.initContainers ?? [])]
   if (requests(spec.resources) || !containers.some(one => requests(one.resources))) return undefined
   const limited = containers.every(({ resources }) => isSome(resources?.limits?.['cpu']))

@@ -47,6 +47,10 @@ const podAnnotations = {
     says: 'Takes the service account’s token away from TorchServe, and from containers that have not got it when the pod is created (`automountServiceAccountToken: false`). The agent keeps its own.',
     ...choice,
   },
+  'share-claims': {
+    says: 'Gives the agent the devices that TorchServe’s container claims (`resources.claims`), so that its nvidia-smi sees these and no others. It could then use them, too. Kubernetes resizes no pod that claims devices: its memory stays as it is.',
+    ...choice,
+  },
   drain: {
     says: 'Adds a preStop hook to TorchServe’s container, with which a pod that is deleted goes only when all it was asked is answered: TorchServe itself drops what waits and what is being served. The hook needs `python3` in the container and takes at least 5 s; at most it takes the pod’s `terminationGracePeriodSeconds` less 5. docs/scale-in.md has more.',
     ...choice,

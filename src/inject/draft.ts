@@ -159,9 +159,12 @@ export function takeBack(draft: Draft, undo: readonly Undo[]): void {
 }
 
 function putBack(draft: Draft, at: Path, element: Json, index: number): void {
-  const list = draft.get(at.slice(0, -1))
-  if (!Array.isArray(list) || draft.get(at) !== undefined) return
-  draft.insert(at.slice(0, -1), Math.min(index, list.length), element)
+  const place = at.slice(0, -1)
+  if (draft.get(place.slice(0, -1)) === undefined || draft.get(at) !== undefined) return
+  // An API server leaves out a list that has become empty.
+  draft.ensure(place, [])
+  const list = draft.get(place)
+  if (Array.isArray(list)) draft.insert(place, Math.min(index, list.length), element)
 }
 
 const isFilled = (value: Json) =>

@@ -1,8 +1,8 @@
 /** Adds the agent to a pod, or takes it out: what changes, as a JSON Patch, and why. */
 import {
   AGENT,
+  agentAmounts,
   agentContainer,
-  agentResources,
   KEYS_FOLDER,
   KEYS_VOLUME,
   TOKEN_FOLDER,
@@ -15,7 +15,7 @@ import { conflictIn, obstacleIn, planFor, type Plan } from './plan.ts'
 import type { Container, Pod } from './pod.ts'
 import { reasonTable, type Reason } from './reasons.ts'
 import { readRecord, writeRecord } from './record.ts'
-import { findTorchServe, settingsByImage } from './target.ts'
+import { capByContainer, findTorchServe, settingsByImage } from './target.ts'
 
 const SAFE_TO_EVICT = 'cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes'
 
@@ -42,7 +42,8 @@ export function inject(pod: Pod, options: Options): Injection {
   const own = ownAnnotations(pod.metadata?.annotations ?? {})
   const target = findTorchServe(pod, own['container'] || options.defaults['container'])
   const found = 'name' in target ? target : undefined
-  const wishes = readWishes({ ...options.defaults, ...(found && settingsByImage(found)), ...own })
+  const usual = found && { ...settingsByImage(found), ...capByContainer(found, options.defaults) }
+  const wishes = readWishes({ ...options.defaults, ...usual, ...own })
   if ('problems' in wishes) {
     return nothing(pod, { code: 'invalid_annotation', message: wishes.problems.join('; ') })
   }
@@ -86,13 +87,14 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
       ...plan.wishes.env,
       ...(plan.drainS !== undefined && { STOKER_DRAIN_MS: String(plan.drainS * 1000) }),
     },
-    resources: agentResources(
+    amounts: agentAmounts(
       pod,
       plan.wishes.of('agent-cpu') ?? '',
       plan.wishes.of('agent-memory') ?? '',
     ),
     user: plan.user,
     keys: plan.keys,
+    claims: plan.claims,
   })
   draft.append(['spec', plan.native ? 'initContainers' : 'containers'], agent)
   const was = pod.metadata?.annotations?.[RECORD]

@@ -5,7 +5,7 @@ import { webhookMetrics } from './webhook-metrics.ts'
 
 const introduction = [
   `A pod with the label \`${LABEL}: "true"\`, or one in a namespace with that label, gets the agent when it is created; the label with \`"false"\` keeps a pod out. \`stoker inject\` does the same to manifests, and \`stoker uninject\` takes it back. This page is made from \`src/inject/\`.`,
-  `Annotations of the pod (of the template, in a Deployment) say how. An empty one counts as not set, whatever the installation’s default is. A value that is not allowed, and a name that does not exist, keep the agent out of the pod; the message names the annotation, the value and what is allowed.`,
+  `Annotations of the pod (of the template, in a Deployment) say how. An empty one counts as not set, whatever the installation’s default is. A value that is not allowed, and a name that does not exist, keep the agent out of the pod; the message names the annotation, the value and what is allowed. Where a container has more memory by itself than the installation’s \`max-memory\`, that is its cap.`,
   `The agent is added as \`stoker-agent\`, without probes: its failure takes no pod out of service. The pod keeps its QoS class and passes Pod Security’s \`restricted\` if it did before. The annotation \`${RECORD}\` records what was changed.`,
 ]
 

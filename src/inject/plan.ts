@@ -5,12 +5,15 @@ import {
   KEYS_FOLDER,
   KEYS_VOLUME,
   TOKEN_VOLUME,
+  type AgentParts,
   type KeysVolume,
 } from './agent-container.ts'
 import { LABEL, PREFIX, type Wishes } from './annotations.ts'
+import { parseBytes } from '../quantity.ts'
 import { drainFor } from './drain.ts'
 import type { Container, Pod } from './pod.ts'
 import type { Reason } from './reasons.ts'
+import { memoryOf } from './target.ts'
 
 /** The user of TorchServe’s own images. */
 const TORCHSERVE_USER = 1000
@@ -49,12 +52,14 @@ export interface Plan {
   /** Those TorchServe listens on, as far as they are known. */
   torchservePorts: readonly number[]
   maxMemory: string | undefined
-  /** The agent is told which pod it is in and given a token: to change memory, or to find its GPUs among the node's. */
+  /** The agent is told which pod it is in and given a token: to change memory, to write a deletion cost, or to find its GPUs among the node's. */
   hasToken: boolean
   shareProcesses: boolean
   user: number | undefined
   /** The volume for the key file. */
   keys: KeysVolume | undefined
+  /** Of TorchServe’s container, where they are shared. */
+  claims: AgentParts['claims']
   /** The longest that a drain may take, in seconds; undefined: there is none. */
   drainS: number | undefined
   advice: readonly Reason[]
@@ -68,13 +73,20 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
   )
   const maxMemory = wishes.env['STOKER_MAX_MEMORY']
   const drain = drainFor(pod, target, wishes)
-  const advice = [...sharing.advice, ...drain.advice]
+  const claiming = claimsFor(pod, target, wishes)
+  const advice = [...sharing.advice, ...claiming.advice, ...drain.advice]
   if (maxMemory !== undefined && restarts) {
     const message = `A change of memory restarts ${target.name}, by its resizePolicy`
     advice.push({ code: 'memory_restart', message })
   }
+  const own = memoryOf(target)
+  if (maxMemory && own && (parseBytes(own) ?? 0) > (parseBytes(maxMemory) ?? Infinity)) {
+    const message = `${PREFIX}max-memory=${maxMemory} is less than the ${own} that ${target.name} has: what was lowered once does not come back`
+    advice.push({ code: 'cap_below_memory', message })
+  }
   return {
     ...sharing,
+    claims: claiming.claims,
     target,
     wishes,
     native: wishes.of('sidecar') === 'native',
@@ -84,7 +96,10 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
       Number(url.port),
     ),
     maxMemory,
-    hasToken: maxMemory !== undefined || wishes.config.dcgmUrl !== undefined,
+    hasToken:
+      maxMemory !== undefined ||
+      wishes.config.dcgmUrl !== undefined ||
+      wishes.config.deletionCost === 'write',
     advice,
   }
 }
@@ -118,6 +133,29 @@ function sharingFor(
     advice.push({ code: 'key_file_out_of_reach', message })
   }
   return { shareProcesses: wishes.is('share-processes'), user, keys, advice }
+}
+
+/** Devices are shared by naming the same claims; what any of the pod's containers claims keeps the pod from being resized. */
+function claimsFor(
+  { spec }: Pod,
+  target: Container,
+  wishes: Wishes,
+): Pick<Plan, 'claims' | 'advice'> {
+  const advice: Reason[] = []
+  const own = target.resources?.claims ?? []
+  const isShared = wishes.is('share-claims')
+  if (isShared && own.length === 0) {
+    const message = `${target.name} claims no device (resources.claims): there is none to share`
+    advice.push({ code: 'no_claims', message })
+  }
+  const holder = [...(spec.initContainers ?? []), ...spec.containers].find(
+    one => (one.resources?.claims ?? []).length > 0,
+  )
+  if (holder && wishes.env['STOKER_MAX_MEMORY'] !== undefined) {
+    const message = `${holder.name} claims devices, and Kubernetes resizes no such pod: its memory stays as it is`
+    advice.push({ code: 'memory_fixed', message })
+  }
+  return { claims: isShared ? own : [], advice }
 }
 
 /** A new volume, or the one that TorchServe works in already. */

@@ -9,9 +9,18 @@ const quantities = {
   type: ['object', 'null'],
   additionalProperties: { type: ['string', 'number'] },
 } as const
+const claim = {
+  type: 'object',
+  required: ['name'],
+  properties: { name: { type: 'string' }, request: text },
+} as const
 const resources = {
   type: ['object', 'null'],
-  properties: { requests: quantities, limits: quantities },
+  properties: {
+    requests: quantities,
+    limits: quantities,
+    claims: { type: ['array', 'null'], items: claim },
+  },
 } as const
 const user = {
   type: ['object', 'null'],

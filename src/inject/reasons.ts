@@ -54,7 +54,7 @@ export const reasonTable = {
   },
   no_record: {
     kind: 'refused',
-    says: 'The agent was not added by `stoker inject` or the webhook, so there is no record of what to take back.',
+    says: 'The agent was not added by `stoker inject`, the webhook or the policy, so there is no record of what to take back.',
   },
   internal_error: {
     kind: 'failed',
@@ -71,6 +71,18 @@ export const reasonTable = {
   key_file_out_of_reach: {
     kind: 'advice',
     says: 'TorchServe’s working directory is set and is no volume, so its key file cannot be shared.',
+  },
+  cap_below_memory: {
+    kind: 'advice',
+    says: 'The annotation `stoker.dev/max-memory` is less than the memory that TorchServe’s container has: once lowered, it does not come back.',
+  },
+  no_claims: {
+    kind: 'advice',
+    says: 'Claims were to be shared, and TorchServe’s container claims no device (`resources.claims`).',
+  },
+  memory_fixed: {
+    kind: 'advice',
+    says: 'A container of the pod claims devices. Kubernetes, up to 1.36 at least, resizes no such pod: workers scale within the memory there is.',
   },
   no_drain: {
     kind: 'advice',

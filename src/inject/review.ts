@@ -149,8 +149,9 @@ const printable = (text: string) => text.replace(/\p{Cc}+/gu, ' ')
 const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 function nameOf(object: unknown, namespace = ''): string {
-  const { name, generateName } = Object(Object(object).metadata)
-  return `${namespace}/${name ?? generateName ?? ''}`
+  const { name, generateName }: Record<string, unknown> = Object(Object(object).metadata)
+  const text = [name, generateName].find(each => typeof each === 'string')
+  return `${namespace}/${text ?? ''}`
 }
 
 const ownerSchema = {

@@ -1,5 +1,6 @@
 /** Which container of a pod runs TorchServe, and what its image tells about it. */
 import type { Values } from './annotations.ts'
+import { parseBytes } from '../quantity.ts'
 import type { Container, Pod } from './pod.ts'
 import type { Reason } from './reasons.ts'
 
@@ -51,4 +52,17 @@ export function settingsByImage({ image }: Container): Values {
   if (!/torchserve-kfs/.test(repository(image))) return {}
   const url = 'http://127.0.0.1:8085'
   return { 'management-url': url, 'inference-url': url }
+}
+
+/** A container that has more memory than the installation's cap keeps what its author gave it: as its own cap. */
+export function capByContainer(container: Container, defaults: Values): Values {
+  const [usual, amount] = [defaults['max-memory'], memoryOf(container)]
+  if (!usual || amount === undefined) return {}
+  return (parseBytes(amount) ?? 0) > (parseBytes(usual) ?? Infinity) ? { 'max-memory': amount } : {}
+}
+
+/** Its limit on memory, or else its request. */
+export function memoryOf({ resources }: Container): string | undefined {
+  const amount = resources?.limits?.['memory'] ?? resources?.requests?.['memory']
+  return amount === undefined ? undefined : String(amount)
 }

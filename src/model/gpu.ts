@@ -18,8 +18,8 @@ type GpuSharing = 'none' | 'time-slicing' | 'mps' | 'strangers'
 export interface GpuSeen {
   /** The same as long as it exists: `GPU-…`; `GPU-…/9` for GPU instance 9; `gpu0` where only TorchServe tells. */
   id: string
-  /** The place of the GPU, or of the slice's parent, among those of the container: what TorchServe calls gpuId. */
-  ordinal: number
+  /** CUDA's number for the GPU, or for the slice's parent: what TorchServe calls gpuId. Undefined: not known. */
+  ordinal: number | undefined
   product: string | undefined
   mig: { gpuInstance: number; profile: string | undefined } | undefined
   totalBytes: number | undefined

@@ -130,6 +130,7 @@ export type ResizeReason =
   | 'healing'
   // holds
   | 'fits'
+  | 'limit_kept'
   | 'confirming'
   | 'memory_unknown'
   | 'memory_stale'
@@ -166,3 +167,21 @@ export interface ResizeDecision {
   /** Absent: hold. */
   action?: ResizeAction
 }
+
+/** What it would cost to lose this pod, and whether that is to be written now. */
+export interface CostDecision {
+  atMs: number
+  /** From 0, nothing to do, to 20; null: not known, or of no use any more. */
+  cost: number | null
+  /** What is known to stand on the pod. */
+  written: number | null
+  write: boolean
+  /** One sentence for a person. */
+  because: string
+}
+
+export type CostOutcome = { cost: number; atMs: number } & (
+  | { kind: 'written' }
+  | { kind: 'advised' }
+  | { kind: 'failed'; code: string; message: string; retryAfterMs: number | undefined }
+)

@@ -1,6 +1,7 @@
 /** The demo's world: a pod with an emulated TorchServe of two models, and users whose numbers rise, step, burst and go. */
 import type { OpenGuard } from '../actuate/stopping.ts'
 import type { TorchServeCgroup } from '../clients/cgroup.ts'
+import type { Environment } from '../clients/environment.ts'
 import type { Processes } from '../clients/processes.ts'
 import type { Clock } from '../clock.ts'
 import { startFront, type Front } from './demo/front.ts'
@@ -52,6 +53,7 @@ export interface Demo {
   env: Record<string, string>
   host: {
     processes: Processes
+    environment: Environment
     openGuard: OpenGuard
     cgroup: TorchServeCgroup
     env: Record<string, string>
@@ -98,6 +100,8 @@ export async function startDemo(options: {
     },
     host: {
       processes: emulation.processes,
+      // As on a machine where TorchServe sees all GPUs.
+      environment: () => ({}),
       cgroup: pod.cgroup,
       // The emulated workers die with the agent.
       openGuard: () => Promise.resolve({ announce: () => {}, end: () => {} }),

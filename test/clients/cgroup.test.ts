@@ -63,8 +63,26 @@ t.test('what cannot be read is said, and looked for again', async t => {
   t.match(cgroup.memory(), { why: /same user id/ })
   rmSync(join(root, '47'), { recursive: true })
   write('31/cmdline', java)
-  inCgroup({ 'memory.current': '1\n', 'memory.max': '2\n' })
+  const files = { 'memory.current': '1\n', 'memory.max': '2\n', 'memory.stat': '' }
+  inCgroup(files)
+  t.match(cgroup.memory(), { why: /cannot be read/ }, 'without the kills')
+  inCgroup({ 'memory.events': 'oom_kill 0\n' })
   t.match(cgroup.memory(), { usageBytes: 1, limitBytes: 2 })
+})
+
+t.test('what was read halfway, as of a TorchServe that just ended, is not known', async t => {
+  const files = {
+    'memory.current': '500\n',
+    'memory.max': '700\n',
+    'memory.stat': 'inactive_file 100\n',
+    'memory.events': 'oom_kill 2\n',
+  }
+  for (const missing of Object.keys(files)) {
+    const { root, inCgroup } = fakeProc(t)
+    inCgroup(Object.fromEntries(Object.entries(files).filter(([name]) => name !== missing)))
+    t.match(linuxCgroup(root).memory(), { why: /cannot be read/ }, missing)
+    rmSync(root, { recursive: true })
+  }
 })
 
 t.test('of several TorchServes none is taken for this one, unless it was alone before', async t => {

@@ -1,4 +1,6 @@
 /** Goal: whatever nvidia-smi does, the agent goes on and says what it did. Method: programs of that name, really run. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +11,7 @@ import {
   type SmiAnswer,
 } from '../../src/clients/nvidia-smi.ts'
 import { wallClock } from '../../src/clock.ts'
+import { ends } from './nvidia-smi-ends.ts'
 
 /** nvidia-smi as a shell script, and a clock whose `now` can be moved. */
 function smi(t: Test, script: string, options: Partial<NvidiaSmiOptions> = {}) {
@@ -47,39 +50,6 @@ t.test('it gets no shell, no input, and of the environment only where to find th
   t.match(text(), /LC_ALL LD_LIBRARY_PATH .*PATH/)
   t.notMatch(text(), /STOKER_SECRET/)
 })
-
-const ends: readonly (readonly [script: string, code: string])[] = [
-  ['echo "No devices were found"; exit 6', 'NVIDIA_SMI_NO_DEVICE'],
-  [
-    'm="NVIDIA-SMI has failed because it couldn\'t communicate with the NVIDIA driver."; echo "$m"; echo "$m" >&2; exit 9',
-    'NVIDIA_SMI_NO_DRIVER',
-  ],
-  [
-    `echo "NVIDIA-SMI couldn't find libNVIDIA-ml.so library in your system."; exit 12`,
-    'NVIDIA_SMI_NO_LIBRARY',
-  ],
-  ['exit 13', 'NVIDIA_SMI_NO_LIBRARY'],
-  ['exit 15', 'NVIDIA_SMI_GPU_LOST'],
-  [
-    'echo "Unable to determine the device handle for GPU 0000:BA:00.0: GPU is lost." >&2; exit 255',
-    'NVIDIA_SMI_GPU_LOST',
-  ],
-  [
-    'echo "Failed to initialize NVML: Driver/library version mismatch"; exit 18',
-    'NVIDIA_SMI_VERSION_MISMATCH',
-  ],
-  ['echo "Failed to initialize NVML: Unknown Error"; exit 255', 'NVIDIA_SMI_ACCESS_LOST'],
-  [
-    'echo "Failed to initialize NVML: Insufficient Permissions"; exit 4',
-    'NVIDIA_SMI_NOT_PERMITTED',
-  ],
-  ['echo "Field \\"x\\" is not a valid field to query."; exit 2', 'NVIDIA_SMI_FAILED'],
-  ['exit 3', 'NVIDIA_SMI_FAILED'],
-  ['exit 8', 'NVIDIA_SMI_FAILED'],
-  ['exit 10', 'NVIDIA_SMI_FAILED'],
-  ['exit 255', 'NVIDIA_SMI_FAILED'],
-  ['kill -SEGV $$', 'NVIDIA_SMI_FAILED'],
-]
 
 for (const [script, code] of ends) {
   t.test(`${script} is ${code}`, async t => {
@@ -194,6 +164,34 @@ t.test('closing ends what runs', async t => {
   for (let tries = 0; tries < 100 && !existsSync(file); tries++) await sleep(20)
   client.close()
   t.equal(codeOf(await asking), 'NVIDIA_SMI_FAILED')
+})
+
+t.test('an agent that ends does not wait for a child that cannot be killed', async t => {
+  const folder = t.testdir({ 'nvidia-smi': '#!/bin/sh\necho $$ > "$0.pid"; exec sleep 1000\n' })
+  chmodSync(join(folder, 'nvidia-smi'), 0o755)
+  const file = join(folder, 'nvidia-smi.pid')
+  const at = (path: string) => JSON.stringify(new URL(path, import.meta.url).href)
+  const agent = `
+    import { createNvidiaSmi } from ${at('../../src/clients/nvidia-smi.ts')}
+    import { wallClock as clock } from ${at('../../src/clock.ts')}
+    import { existsSync } from 'node:fs'
+    const env = { PATH: ${JSON.stringify(`${folder}:${process.env['PATH']}`)} }
+    const smi = createNvidiaSmi({ clock, env, kill: () => {} })
+    void smi.ask(['-q', '-x'], () => {})
+    while (!existsSync(${JSON.stringify(file)})) await clock.sleep(10)
+    console.log('closing')
+    smi.close()`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', agent], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(child.stdout, 'data')
+  const closedMs = performance.now()
+  const [code] = (await once(child, 'exit')) as [number]
+  t.equal(code, 0)
+  t.ok(performance.now() - closedMs < 6_000)
+  const pid = readFileSync(file, 'utf8').trim()
+  t.ok(isAlive(pid), 'it is still there')
+  process.kill(Number(pid), 'SIGKILL')
 })
 
 function isAlive(pid: string): boolean {

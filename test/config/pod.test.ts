@@ -46,6 +46,10 @@ t.test('the pod is known wholly or not at all', async t => {
     () => parseConfig({ STOKER_MAX_MEMORY: '1Gi' }),
     /STOKER_MAX_MEMORY="1Gi" needs STOKER_POD_NAME/,
   )
+  t.throws(
+    () => parseConfig({ STOKER_DELETION_COST: 'write' }),
+    /STOKER_DELETION_COST=write needs STOKER_POD_NAME, /,
+  )
   const { KUBERNETES_SERVICE_HOST: _host, ...outside } = pod
   t.throws(() => parseConfig(outside), /KUBERNETES_SERVICE_HOST is not/)
   t.throws(

@@ -18,7 +18,7 @@ const ledgerOf = (accounts: Account[], grantedMib = 1_100) =>
     {
       base: undefined,
       first: {
-        limitBytes: 1_100 * MIB,
+        bytes: 1_100 * MIB,
         requestBytes: undefined,
         workers: new Map([
           ['heavy', 1],
@@ -82,11 +82,15 @@ t.test('it is taken once one pool serves, and again only for a new one', t => {
   })
   const [asked, unasked, later] = [use('a', true), use('b', false), use('c', false)]
   t.equal(firstOf(undefined, seen(1_100), torchserve, [unasked]), undefined)
-  t.equal(firstOf(undefined, seen(undefined), torchserve, [asked]), undefined, 'without a limit')
+  t.match(
+    firstOf(undefined, seen(undefined), torchserve, [asked]),
+    { bytes: 600 * MIB },
+    'without a limit, the request',
+  )
   const first = firstOf(undefined, seen(1_100), torchserve, [asked, unasked])
-  t.match(first, { limitBytes: 1_100 * MIB, requestBytes: 600 * MIB })
+  t.match(first, { bytes: 1_100 * MIB, requestBytes: 600 * MIB })
   t.equal(firstOf(first, seen(2_200), torchserve, [asked, unasked]), first, 'raised since')
   const again = firstOf(first, seen(2_200), torchserve, [asked, unasked, later])
-  t.equal(again?.limitBytes, 2_200 * MIB)
+  t.equal(again?.bytes, 2_200 * MIB)
   t.end()
 })

@@ -35,6 +35,8 @@ export class Container {
   /** Of what the kubelet lets the node have. */
   grantedUpToMib = Infinity
   quotaMib = Infinity
+  /** The most that a LimitRange allows as limit, and so says. */
+  mostLimitMib = Infinity
   cgroupVisible = true
   apiReachable = true
   /** Page cache that could be given back. */
@@ -98,16 +100,13 @@ export class Container {
   }
 
   #answered(action: ResizeAction, atMs: number): ResizeOutcome {
-    const refused = (code: string, ceilingMib?: number): ResizeOutcome => ({
+    const refused = (code: string, ceiling: Partial<MemoryResources> = {}): ResizeOutcome => ({
       action,
       atMs,
       kind: 'failed',
       code,
       message: `the API server answered ${code}`,
-      ceiling: {
-        requestBytes: ceilingMib === undefined ? undefined : ceilingMib * MIB,
-        limitBytes: undefined,
-      },
+      ceiling: { requestBytes: undefined, limitBytes: undefined, ...ceiling },
       retryAfterMs: undefined,
     })
     const more = (action.to.requestBytes ?? 0) > (this.desired.requestBytes ?? 0)
@@ -120,7 +119,9 @@ export class Container {
       return refused('RESIZE_LIMIT_RULE')
     const beyond = (action.to.requestBytes ?? 0) > this.quotaMib * MIB
     if (more && (this.answer === 'quota' || beyond))
-      return refused('RESIZE_QUOTA', beyond ? this.quotaMib : undefined)
+      return refused('RESIZE_QUOTA', beyond ? { requestBytes: this.quotaMib * MIB } : {})
+    if ((action.to.limitBytes ?? 0) > this.mostLimitMib * MIB)
+      return refused('RESIZE_LIMIT_RANGE', { limitBytes: this.mostLimitMib * MIB })
     this.write(action.to, atMs)
     return this.answer === 'timeout, written'
       ? refused('KUBERNETES_TIMEOUT')

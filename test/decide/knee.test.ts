@@ -73,3 +73,38 @@ t.test('after a growth that may have been useless only one more is added', async
     'of another count it tells nothing',
   )
 })
+
+t.test(
+  'what was read of the GPU decides how long is measured, and nothing where it is not known',
+  async t => {
+    const slow = after(5, 2, 2_500)
+    const was = { throughput: 2, serviceMs: 2_000 - 20, doubt: 1.3 }
+    const at = (gpuFull: boolean, ...shares: number[]) => {
+      const pulses = shares.map((share, index) => ({ share, atMs: 2_000 * index }))
+      return judge(
+        { from: 4, to: 5, readyMs: 0, before: { ...was, gpuFull }, pulses },
+        slow,
+        10_000,
+      )
+    }
+    t.equal(at(false), 'unsure', 'few answers, and a doubtful baseline')
+    t.equal(at(true, 1, 0.96), 'useless')
+    t.equal(at(true), 'unsure', 'it is not known whether it still is')
+    t.equal(at(false, 1, 1), 'unsure', 'it had time left before')
+    t.equal(at(true, 0.8, 0.9), 'unsure')
+    const plain = (elapsedMs: number, ...shares: number[]) => {
+      const pulses = shares.map(share => ({ share, atMs: 0 }))
+      const trial = { from: 1, to: 2, readyMs: 0, before: before(18, 55), pulses }
+      return judge(trial, after(2, 20, 100), elapsedMs)
+    }
+    t.equal(plain(10_000), 'useless')
+    t.equal(plain(10_000, 0.9), 'useless')
+    t.equal(plain(10_000, 0.2), 'measuring')
+    t.equal(plain(31_000, 0.2), 'useless')
+  },
+)
+
+t.test('a GPU that is full does not hide a gain', async t => {
+  const trial = { from: 1, to: 2, readyMs: 0, before: { ...before(10, 77), gpuFull: true } }
+  t.equal(judge({ ...trial, pulses: [{ share: 1, atMs: 1 }] }, after(2, 20, 100), 10_000), 'helps')
+})

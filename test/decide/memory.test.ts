@@ -38,6 +38,23 @@ t.test('a worker starts only once its memory is there', t => {
   t.end()
 })
 
+t.test('memory that is being given back holds no new worker, seen or not', t => {
+  const { world, container } = setUp({ requestMib: need(4) })
+  world.rate = 5
+  while (world.memoryStory.length === 0) world.run(1)
+  t.match(world.memoryStory, [/ fewer_workers$/])
+  container.answer = 'silent'
+  world.rate = 60
+  world.run(4)
+  t.equal(container.cgroup.limitBytes, need(4) * MIB, 'nobody has lowered it yet')
+  t.equal(world.workers.length, 2)
+  t.equal(world.last.reason, 'memory')
+  container.answer = 'granted'
+  world.run(10)
+  t.equal(world.ready, 8)
+  t.end()
+})
+
 for (const answer of ['deferred', 'infeasible', 'silent'] as const) {
   t.test(`a raise that is ${answer} is taken back, remembered, and tried again later`, t => {
     const { world, container } = setUp({ requestMib: need(1) })
@@ -88,6 +105,22 @@ t.test('a quota that says how much it has is used up to that', t => {
   t.end()
 })
 
+t.test('a LimitRange, which speaks of the limit, is used up to what it allows', t => {
+  for (const above of [0, 100]) {
+    const { world, container } = setUp({
+      requestMib: need(1),
+      limitMib: need(1) + above,
+      qosClass: above === 0 ? 'Guaranteed' : 'Burstable',
+    })
+    container.mostLimitMib = need(4) + above
+    world.rate = 60
+    world.run(40)
+    t.equal(world.ready, 4)
+    t.match(world.last.because, /RESIZE_LIMIT_RANGE/)
+  }
+  t.end()
+})
+
 t.test('the cap is the most that is asked for', t => {
   const { world, container } = setUp({ requestMib: need(1) }, need(3))
   world.rate = 60
@@ -126,37 +159,6 @@ t.test('where memory cannot be changed, workers scale within it', t => {
   t.end()
 })
 
-t.test('a lower limit that the kubelet refuses is withdrawn, and the request stays low', t => {
-  const { world, container } = setUp({ requestMib: 1_000, limitMib: 1_200, qosClass: 'Burstable' })
-  container.answer = 'refused decrease'
-  world.rate = 5
-  world.run(60)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: 1_200 * MIB })
-  t.equal(world.memoryStory.filter(line => line.endsWith('taken_back')).length, 1)
-  container.answer = 'granted'
-  world.run(60)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: (need(2) + 200) * MIB })
-  t.end()
-})
-
-t.test('a limit is not lowered to what is in use, cache included, nor without knowing that', t => {
-  const { world, container } = setUp({ requestMib: 2_000 })
-  container.cacheMib = 800
-  world.rate = 5
-  world.run(30)
-  const used = 300 + 200 + 800
-  t.ok((container.desired.limitBytes ?? 0) > 1.05 * used * MIB)
-  t.ok((container.desired.limitBytes ?? 0) < 2_000 * MIB)
-  t.notOk(world.memoryStory.some(line => line.endsWith('taken_back')))
-
-  const blind = setUp({ requestMib: 2_000 })
-  blind.container.cgroupVisible = false
-  blind.world.rate = 5
-  blind.world.run(60)
-  t.notOk(blind.world.memoryStory.some(line => line.endsWith('fewer_workers')))
-  t.end()
-})
-
 t.test('Burstable: the limit keeps its distance, or stays', t => {
   const options = { requestMib: need(1), limitMib: need(1) + 500, qosClass: 'Burstable' } as const
   const follows = setUp(options)
@@ -188,37 +190,6 @@ t.test('Burstable: the limit keeps its distance, or stays', t => {
   capped.world.run(60)
   t.equal(capped.world.ready, 3, 'the request stays below the limit, which is at the cap')
   t.equal(capped.world.last.reason, 'at_memory')
-  t.end()
-})
-
-t.test('Kubernetes 1.33: of a refused raise the request is taken back, which holds room', t => {
-  const { world, container } = setUp({
-    requestMib: need(2),
-    limitMib: need(2) + 100,
-    qosClass: 'Burstable',
-  })
-  world.rate = 5
-  world.run(10)
-  container.answer = 'limit rule'
-  container.grantedUpToMib = need(2)
-  world.rate = 60
-  world.run(25)
-  t.equal(container.desired.requestBytes, need(2) * MIB)
-  t.equal(container.state.pending, undefined, 'nothing is wished for any more')
-  t.notOk(
-    world.memoryStory.some(line => line.includes('expected')),
-    'nobody else is blamed',
-  )
-  t.ok((world.last.inputs.podDemand ?? 0) > 1)
-  t.end()
-})
-
-t.test('Kubernetes 1.33: limits only rise', t => {
-  const { world, container } = setUp({ requestMib: 1_000, limitMib: 1_200, qosClass: 'Burstable' })
-  container.answer = 'limit rule'
-  world.rate = 5
-  world.run(60)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: 1_200 * MIB })
   t.end()
 })
 
@@ -259,61 +230,6 @@ t.test('what somebody else sets is left alone for a while, a VPA’s pod for goo
   t.equal(container.desired.limitBytes, need(2) * MIB)
   t.equal(world.ready, 2)
   t.match(world.last.because, /vertical-pod-autoscaler/)
-  t.end()
-})
-
-t.test('nothing is sent while the container is down or the pod is going', t => {
-  for (const change of [
-    { terminating: true },
-    { phase: 'Succeeded' },
-    { container: { running: false } },
-    { container: { restartsOnResize: true } },
-    { qosClass: 'BestEffort' as const },
-  ]) {
-    const { world, container } = setUp({ requestMib: need(1) })
-    const { container: inner, ...outer } = change as { container?: object }
-    Object.assign(container.state, outer)
-    Object.assign(container.state.container, inner)
-    world.rate = 30
-    world.run(30)
-    t.same(world.memoryStory, [], JSON.stringify(change))
-    t.equal(world.ready, 1)
-    t.equal(world.last.reason, 'at_memory')
-  }
-  t.end()
-})
-
-t.test('a container that went down around a resize is healed by the smallest change', t => {
-  const { world, container } = setUp({ requestMib: need(1) })
-  world.rate = 10
-  world.run(2)
-  t.equal(world.memoryStory.length, 1)
-  container.state.container.restartCount++
-  world.run(1)
-  t.match(world.last, { reason: 'at_memory', because: /may have kept an older limit/ })
-  world.run(9)
-  const healed = world.memoryStory.find(line => line.endsWith('healing'))
-  t.match(healed, new RegExp(`:${need(2) + 1}/${need(2) + 1} healing`))
-  t.equal(world.memoryStory.filter(line => line.endsWith('healing')).length, 1)
-  t.equal(world.ready, 3)
-  t.end()
-})
-
-t.test('a wish that an agent before this one left refused is taken back', t => {
-  const { world, container } = setUp({ requestMib: need(2) })
-  container.answer = 'deferred'
-  container.write({ requestBytes: 3_000 * MIB, limitBytes: 3_000 * MIB }, world.nowMs)
-  world.rate = 5
-  world.run(3)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: need(2) * MIB })
-  t.end()
-})
-
-t.test('a raise that an agent before this one left is given back', t => {
-  const { world, container } = setUp({ requestMib: 2_000 })
-  world.rate = 5
-  world.run(20)
-  t.same(container.desired, { requestBytes: need(2) * MIB, limitBytes: need(2) * MIB })
   t.end()
 })
 

@@ -48,6 +48,25 @@ t.test('what a worker can need at most does not creep, and is not believed of fe
   t.end()
 })
 
+t.test('without a limit the request is what the first workers had, and follows', t => {
+  const { world, container } = setUp({
+    requestMib: 600,
+    limitMib: undefined,
+    qosClass: 'Burstable',
+  })
+  container.cgroupVisible = false
+  world.usesVisible = false
+  world.rate = 20
+  world.run(60)
+  t.equal(world.ready, 4)
+  t.same(container.desired, { requestBytes: 2_400 * MIB, limitBytes: undefined })
+  world.rate = 0.1
+  world.run(300)
+  t.equal(world.ready, 1)
+  t.same(container.desired, { requestBytes: 600 * MIB, limitBytes: undefined })
+  t.end()
+})
+
 t.test('a worker whose process is not seen yet is not taken for a part of TorchServe', t => {
   const { world } = setUp({ requestMib: need(1) })
   world.usesVisible = false

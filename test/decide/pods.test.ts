@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { mostArrivals, workersNeeded } from '../../src/decide/erlang.ts'
 import { Ledger, type Account } from '../../src/decide/ledger.ts'
+import { emptyMemory } from '../../src/decide/memory.ts'
 import { podDemand } from '../../src/decide/pods.ts'
 import type { View } from '../../src/decide/view.ts'
 import { Container, MIB } from './container.ts'
@@ -157,6 +158,29 @@ t.test('workers of which the cost is not known cannot be added', t => {
   t.equal(world.last.inputs.usable, 8)
   t.end()
 })
+
+t.test(
+  'an agent that starts anew beside a TorchServe that has served for long tells the load as it is',
+  t => {
+    const world = new World()
+    world.rate = 20
+    world.run(900)
+    const before = world.podDemand ?? NaN
+    world.memory = emptyMemory
+    world.run(1)
+    t.equal(world.podDemand, undefined, 'one look at the counters is no rate')
+    for (let second = 0; second < 90; second++) {
+      world.run(1)
+      const told = world.podDemand ?? before
+      t.ok(Math.abs(told - before) < 0.1 * before, `${second} s: ${told}, ${before} before`)
+    }
+    near(t, world.podDemand, before, 'and it is known again')
+    world.restart(3)
+    world.run(1)
+    t.ok((world.podDemand ?? 0) <= 1.1 * before, 'nor do counters that begin at 0 make it jump')
+    t.end()
+  },
+)
 
 t.test('what is not known is not told', t => {
   const world = new World()

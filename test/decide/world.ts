@@ -3,6 +3,8 @@ import { decide } from '../../src/decide/decide.ts'
 import { emptyMemory, type Memory } from '../../src/decide/memory.ts'
 import type {
   Action,
+  CostDecision,
+  CostOutcome,
   Counters,
   Decision,
   Description,
@@ -93,6 +95,12 @@ export class World {
   /** What somebody wants, and how far it is. */
   drainRequest: DrainRequest | undefined
   drain: Drained | undefined
+  /** Whether its deletion cost is wanted; what was decided of it, and each write as `second:cost`. */
+  costed = false
+  cost: CostDecision | undefined
+  readonly costStory: string[] = []
+  costFails: { retryAfterMs: number | undefined } | undefined
+  #costOutcome: CostOutcome | undefined
   /** Changes of memory, as `second:request/limit reason`, in MiB. */
   readonly memoryStory: string[] = []
   readable = true
@@ -184,8 +192,8 @@ export class World {
   #decide(): void {
     const outcomes = this.#outcomes.splice(0)
     this.container?.sync(this.nowMs, this.workersBytes)
-    const { decisions, drain, memory, podDemand, resize } = decide(
-      { pool: () => this.policy, memory: this.memoryPolicy },
+    const { decisions, deletionCost, drain, memory, podDemand, resize } = decide(
+      { pool: () => this.policy, memory: this.memoryPolicy, deletionCost: this.costed },
       this.memory,
       {
         atMs: this.nowMs,
@@ -197,6 +205,7 @@ export class World {
         ...noGpu,
         outcomes,
         resized: this.container?.outcome(),
+        costed: this.#costOutcome,
         drain: this.drainRequest,
         notes: [],
       },
@@ -205,6 +214,8 @@ export class World {
     this.memory = memory
     this.podDemand = podDemand
     this.drain = drain
+    this.cost = deletionCost
+    this.#writeCost(deletionCost)
     this.decisions.push(...decisions)
     this.#resize(resize)
     for (const { action, reason } of decisions) {
@@ -216,6 +227,17 @@ export class World {
         this.#outcomes.push({ action, atMs: this.nowMs, ...ending })
       }
     }
+  }
+
+  #writeCost(decision: CostDecision | undefined): void {
+    this.#costOutcome = undefined
+    if (!decision?.write || decision.cost === null) return
+    this.costStory.push(`${this.second}:${decision.cost}`)
+    const done = { cost: decision.cost, atMs: this.nowMs }
+    const failed = { kind: 'failed', code: 'KUBERNETES_BUSY', message: 'no' } as const
+    this.#costOutcome = this.costFails
+      ? { ...done, ...failed, ...this.costFails }
+      : { ...done, kind: 'written' }
   }
 
   #resize(decision: ResizeDecision | undefined): void {

@@ -58,6 +58,7 @@ t.test('/decisions tells the newest first, with reason, inputs and outcome', asy
       { reason: 'steady', because: 'Two are right.', action: null, inputs: { knee: null } },
     ],
     resizes: [{ reason: 'fits', label: 'Fits', inputs: { ceiling: null } }],
+    deletionCosts: [],
   })
   t.match((await get('/decisions?limit=1')).body, { decisions: [{ reason: 'demand' }] })
   const { body: ofOne } = await get('/decisions?pool=resnet&limit=1')

@@ -56,7 +56,8 @@ export class Pod {
   tick(nowMs: number): void {
     const policy = { ...defaults, maxWorkers: this.#options.maxWorkers }
     const seen = this.#observe(nowMs)
-    const decided = decide({ pool: () => policy, memory: leftAlone }, this.#memory, seen, nowMs)
+    const policies = { pool: () => policy, memory: leftAlone, deletionCost: false }
+    const decided = decide(policies, this.#memory, seen, nowMs)
     this.#memory = decided.memory
     this.podDemand = decided.podDemand
     this.#decision = decided.decisions[0]

@@ -7,14 +7,9 @@ import { properties, type Property } from '../../src/config/schema.ts'
 import { injectionMarkdown } from '../../src/inject/markdown.ts'
 import { inject, uninject, type Injection, type Options } from '../../src/inject/inject.ts'
 import { readPod, type Pod } from '../../src/inject/pod.ts'
+import { anyPod, tokenFolder } from './any-pod.ts'
 import { asPod, options, shapes } from './golden.ts'
-import {
-  invalidities,
-  loosely,
-  qosClass,
-  restrictedViolations,
-  type LoosePod,
-} from './kubernetes-rules.ts'
+import { invalidities, loosely, qosClass, restrictedViolations } from './kubernetes-rules.ts'
 
 function patched(pod: Pod, { operations }: Injection): Pod {
   const copy = structuredClone(pod)
@@ -22,170 +17,6 @@ function patched(pod: Pod, { operations }: Injection): Pod {
   if (faults.length > 0) throw faults[0]
   return asPod(copy)
 }
-
-const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 })
-const orNull = <T>(arbitrary: fc.Arbitrary<T>) => maybe(fc.option(arbitrary, { freq: 5 }))
-
-const quantity = (...values: string[]) => maybe(fc.constantFrom(...values))
-const amounts = orNull(
-  fc.record({
-    cpu: quantity('0', '100m', '2'),
-    memory: quantity('0', '64Mi', '4Gi'),
-    'nvidia.com/gpu': quantity('1'),
-  }),
-)
-const resources = orNull(fc.record({ requests: amounts, limits: amounts }))
-const tokenFolder = '/var/run/secrets/kubernetes.io/serviceaccount'
-const paths = fc.constantFrom('/models', '/work', '/var/run/torchserve', tokenFolder)
-const volumeNames = fc.constantFrom(
-  'models',
-  'work',
-  'stoker-token',
-  'stoker-keys',
-  'kube-api-access',
-)
-
-const container = (name: string) =>
-  fc.record({
-    name: fc.constant(name),
-    image: orNull(
-      fc.constantFrom(
-        'pytorch/torchserve:0.12.0',
-        'pytorch/torchserve-kfs',
-        'nginx',
-        'a:torchserve',
-      ),
-    ),
-    args: orNull(
-      fc.array(fc.constantFrom('torchserve', '--start', 'torchserve --start'), { maxLength: 2 }),
-    ),
-    workingDir: orNull(fc.constantFrom('', '/work', '/work/')),
-    ports: orNull(
-      fc.array(fc.record({ containerPort: fc.constantFrom(8081, 8082, 9790) }), { maxLength: 3 }),
-    ),
-    resources,
-    resizePolicy: orNull(
-      fc.uniqueArray(
-        fc.record({
-          resourceName: fc.constantFrom('cpu', 'memory'),
-          restartPolicy: fc.constantFrom('NotRequired', 'RestartContainer'),
-        }),
-        { selector: policy => policy.resourceName },
-      ),
-    ),
-    volumeMounts: orNull(
-      fc.uniqueArray(fc.record({ name: volumeNames, mountPath: paths }), {
-        selector: mount => mount.mountPath,
-      }),
-    ),
-    securityContext: orNull(
-      fc.record({
-        runAsUser: orNull(fc.constantFrom(0, 1000)),
-        runAsNonRoot: maybe(fc.constant(true)),
-        allowPrivilegeEscalation: maybe(fc.constant(false)),
-        capabilities: maybe(fc.constant({ drop: ['ALL'] })),
-      }),
-    ),
-    lifecycle: orNull(
-      fc.record({
-        postStart: maybe(fc.constant({ exec: { command: ['true'] } })),
-        preStop: orNull(fc.constant({ exec: { command: ['sleep', '1'] } })),
-      }),
-    ),
-    unknown: maybe(fc.jsonValue()),
-  })
-
-const yes = fc.constantFrom('true', 'false', '')
-const annotations = fc.record(
-  {
-    'stoker.dev/container': fc.constantFrom('one', 'two', 'nobody', ''),
-    'stoker.dev/share-processes': yes,
-    'stoker.dev/share-key-file': yes,
-    'stoker.dev/agent-only-token': yes,
-    'stoker.dev/drain': yes,
-    'stoker.dev/max-memory': fc.constantFrom('', '8Gi', 'lots'),
-    'stoker.dev/sidecar': fc.constantFrom('native', 'classic'),
-    'stoker.dev/user-id': fc.constantFrom('1000', '0'),
-    'stoker.dev/listen-port': fc.constantFrom('9790', '9791', '0'),
-    'stoker.dev/injected': fc.constantFrom('policy', '{"undo":[]}'),
-    'cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes': fc.constantFrom('', 'work'),
-    'a~b/c"d': fc.string(),
-  },
-  { requiredKeys: [] },
-)
-
-const volume = fc.record({ name: volumeNames, emptyDir: fc.constant({}) })
-const containers = fc.tuple(container('one'), container('two')).map(([one, two]) => [one, two])
-
-/** The pod as Pod Security’s `restricted` wants it. */
-function restricted(pod: LoosePod): LoosePod {
-  const securityContext = { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }
-  const own = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } }
-  const confine = (one: LoosePod['spec']['containers'][number]) => ({
-    ...one,
-    securityContext: own,
-  })
-  const { containers: main, initContainers } = pod.spec
-  const spec = {
-    ...pod.spec,
-    hostPID: false,
-    securityContext,
-    containers: main.map(confine),
-    ...(initContainers && { initContainers: initContainers.map(confine) }),
-  }
-  return { ...pod, spec }
-}
-
-/** A pod mounts only volumes that it has. */
-function withVolumes(pod: LoosePod): unknown {
-  const { spec } = pod
-  const all = [...spec.containers, ...(spec.initContainers ?? [])]
-  for (const { name } of all.flatMap(one => one.volumeMounts ?? [])) {
-    spec.volumes ??= []
-    if (!spec.volumes.some(one => one.name === name)) spec.volumes.push({ name, emptyDir: {} })
-  }
-  return pod
-}
-
-const anyPod = fc
-  .record({
-    metadata: orNull(
-      fc.record({
-        annotations: orNull(annotations),
-        labels: orNull(
-          fc.constantFrom<Record<string, string>>({}, { 'stoker.dev/inject': 'true' }),
-        ),
-      }),
-    ),
-    spec: fc.record({
-      containers: fc.oneof(
-        containers,
-        container('one').map(one => [one]),
-      ),
-      initContainers: orNull(
-        fc.oneof(
-          fc.constant([]),
-          container('first').map(first => [first]),
-        ),
-      ),
-      volumes: orNull(fc.uniqueArray(volume, { selector: one => one.name })),
-      automountServiceAccountToken: orNull(fc.boolean()),
-      shareProcessNamespace: orNull(fc.boolean()),
-      hostPID: orNull(fc.boolean()),
-      restartPolicy: orNull(fc.constantFrom('Always', 'Never')),
-      resources,
-      securityContext: orNull(
-        fc.record({
-          runAsUser: orNull(fc.constantFrom(0, 1000)),
-          runAsNonRoot: maybe(fc.constant(true)),
-          seccompProfile: maybe(fc.constant({ type: 'RuntimeDefault' })),
-        }),
-      ),
-    }),
-  })
-  .map(pod => loosely(JSON.parse(JSON.stringify(pod))))
-  .chain(pod => fc.constantFrom(pod, restricted(pod)))
-  .map(withVolumes)
 
 const anyOptions = fc.constantFrom<Options>(
   options,
@@ -238,6 +69,23 @@ t.test('what others have added since stays when the agent is taken out', async t
     },
   })
 })
+
+t.test(
+  'a list that was emptied, and that the API server left out then, is filled again',
+  async t => {
+    const volumeMounts = [{ name: 'kube-api-access-x', mountPath: tokenFolder }]
+    const pod = asPod({
+      metadata: { annotations: { 'stoker.dev/agent-only-token': 'true' } },
+      spec: { containers: [{ name: 'a', image: 'pytorch/torchserve', volumeMounts }] },
+    })
+    const injected = loosely(patched(pod, inject(pod, { ...options, defaults: {} })))
+    for (const one of injected.spec.containers)
+      if (one.volumeMounts?.length === 0) delete one.volumeMounts
+    t.notOk(injected.spec.containers[0]?.volumeMounts)
+    const stored = asPod(injected)
+    t.same(patched(stored, uninject(stored)), pod)
+  },
+)
 
 t.test('what cannot be taken out is said', async t => {
   const own = [{ name: 'a' }]

@@ -7,6 +7,7 @@ interface Amounts {
 interface Resources {
   requests?: Amounts | null
   limits?: Amounts | null
+  claims?: { name: string; request?: string }[] | null
 }
 
 interface Security {
@@ -36,6 +37,7 @@ export interface LoosePod {
     containers: LooseContainer[]
     initContainers?: LooseContainer[] | null
     volumes?: { name: string; emptyDir?: object }[] | null
+    resourceClaims?: { name: string }[] | null
     hostNetwork?: boolean | null
     hostPID?: boolean | null
     hostIPC?: boolean | null
@@ -69,7 +71,7 @@ export function qosClass(pod: LoosePod): 'Guaranteed' | 'Burstable' | 'BestEffor
     pod.spec.resources && Object.keys(pod.spec.resources).length > 0
       ? [pod.spec]
       : containersOf(pod)
-  const of = (one: Pick<LooseContainer, 'resources'>, kind: keyof Resources, name: string) =>
+  const of = (one: Pick<LooseContainer, 'resources'>, kind: 'requests' | 'limits', name: string) =>
     amount(one.resources?.[kind]?.[name])
   const names = ['cpu', 'memory']
   const asks = (one: Pick<LooseContainer, 'resources'>) =>
@@ -143,6 +145,12 @@ export function invalidities(pod: LoosePod): string[] {
     for (const [name, limit] of Object.entries(one.resources?.limits ?? {}))
       if (amount(one.resources?.requests?.[name]) > amount(limit))
         found.push(`${one.name}: ${name} above its limit`)
+    const claimed = one.resources?.claims ?? []
+    found.push(
+      ...claimed
+        .filter(({ name }) => !spec.resourceClaims?.some(claim => claim.name === name))
+        .map(({ name }) => `${one.name}: no claim ${name}`),
+    )
     const user = one.securityContext?.runAsUser ?? spec.securityContext?.runAsUser
     if (user === 0 && one.securityContext?.runAsNonRoot)
       found.push(`${one.name}: would not start as root`)

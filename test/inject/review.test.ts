@@ -171,6 +171,7 @@ t.test('what is no review is told apart, and odd pods are admitted', async t => 
     {},
     { spec: null },
     { metadata: { ownerReferences: [null] }, spec: { containers: [] } },
+    { metadata: { name: { toString: 1 } }, spec: { containers: [] } },
   ])
     t.equal(answerTo(review(object)).reply.response.allowed, true, JSON.stringify(object))
 })

@@ -1,9 +1,8 @@
 /** The webhook as the API server meets it: over TLS, by HTTP/2 and HTTP/1.1. */
 import { once } from 'node:events'
-import { connect as connectHttp2 } from 'node:http2'
-import { connect as connectTls } from 'node:tls'
-import { Agent, request as requestHttps } from 'node:https'
-import { text as textOf } from 'node:stream/consumers'
+import { connect as connectHttp2, constants } from 'node:http2'
+import { connect as connectTcp } from 'node:net'
+import { Agent } from 'node:https'
 import { writeFileSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -13,57 +12,12 @@ import type { Event } from '../../src/inject/events.ts'
 import { usualLives } from '../../src/inject/renewal.ts'
 import { runWebhook, type Certificates, type WebhookParts } from '../../src/inject/webhook.ts'
 import { virtualClock } from '../../src/simulate/clock.ts'
+import { byHttp1, byHttp2, type Call } from './calls.ts'
 import { options } from './golden.ts'
 
 const DAY = 86_400_000
 /** Of the real clock, for a machine that is busy. */
 const PATIENCE_MS = 20_000
-
-interface Answer {
-  status: number
-  body: string
-  /** The certificate that was shown. */
-  serial: string
-}
-
-interface Call {
-  url: string
-  ca: string
-  body: string
-}
-
-async function byHttp1({ url, ca, body }: Call, agent: Agent | false = false): Promise<Answer> {
-  const request = requestHttps(new URL('/inject?timeout=3s', url), {
-    method: 'POST',
-    ca,
-    agent,
-    headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-  })
-  request.end(body)
-  const [response] = await once(request, 'response')
-  request.on('error', () => {})
-  const serial = response.socket.getPeerCertificate().serialNumber
-  return { status: response.statusCode, body: await textOf(response), serial }
-}
-
-async function byHttp2({ url, ca, body }: Call): Promise<Answer> {
-  const { hostname: host, port } = new URL(url)
-  const socket = connectTls({ host, port: Number(port), ca, ALPNProtocols: ['h2'] })
-  const session = connectHttp2(url, { createConnection: () => socket })
-  try {
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': '/inject?timeout=3s',
-      'content-type': 'application/json',
-    })
-    stream.end(body)
-    const [headers] = await once(stream, 'response')
-    const serial = socket.getPeerCertificate().serialNumber
-    return { status: headers[':status'], body: await textOf(stream), serial }
-  } finally {
-    session.close()
-  }
-}
 
 const review = (pod: object = {}, more: object = {}) =>
   JSON.stringify({
@@ -226,6 +180,29 @@ t.test(
     )
   },
 )
+
+t.test('callers that break off, or speak no TLS, take nobody else’s answer', async t => {
+  const webhook = start(t)
+  await webhook.listening()
+  const { hostname: host, port } = new URL(webhook.url())
+  const half = review({}, { options: { padding: 'x'.repeat(1_000_000) } }).slice(0, 500_000)
+  const session = connectHttp2(webhook.url(), { ca: webhook.call().ca })
+  session.on('error', () => {})
+  const stream = session.request({ ':method': 'POST', ':path': '/inject' }, { endStream: false })
+  stream.on('error', () => {})
+  stream.write(half)
+  const plain = connectTcp(Number(port), host)
+  plain.on('error', () => {})
+  plain.write('GET / HTTP/1.1\r\n\r\n')
+  await once(plain, 'close')
+  stream.close(constants.NGHTTP2_CANCEL)
+  session.destroy()
+  const calls = Array.from({ length: 200 }, async (_, n) => {
+    const { status } = await (n % 2 ? byHttp1 : byHttp2)(webhook.call())
+    return status
+  })
+  t.same(new Set(await Promise.all(calls)), new Set([200]))
+})
 
 t.test('an Event or a log that fails keeps no answer back', async t => {
   const spoil = (text: string) => {

@@ -33,10 +33,10 @@ export async function openDemo(t: Test, ...options: string[]) {
   await page.goto(address() ?? '')
   const text = () => page.locator('body').innerText()
   const end = async () => {
+    t.same(errors, [])
     demo.kill('SIGINT')
     const [code] = (await exited) as [number | null]
     t.equal(code, 0, 'Ctrl-C ends it cleanly')
-    t.same(errors, [])
   }
   return { page, text, printed: () => printed, end }
 }

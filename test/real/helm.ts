@@ -18,7 +18,8 @@ const MOST_OUTPUT = 2 ** 24
 /** A helm that was built without its release's flags takes the cluster for 1.20 where it sees none. */
 const KUBE_VERSION = '1.36.0'
 
-export const chart = join(import.meta.dirname, '../../k8s/chart')
+const repository = join(import.meta.dirname, '../..')
+const chart = join(repository, 'k8s/chart')
 
 async function helm(): Promise<string> {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'stoker')
@@ -38,10 +39,11 @@ async function helm(): Promise<string> {
   return path
 }
 
-/** Runs one of helm's commands on a cluster to its end; what it prints. Rejects with what it says. */
+/** Runs one of helm's commands on a cluster to its end, in the repository's root; what it prints. Rejects with what it says. */
 export async function helmOn(kubeconfig: string, ...words: string[]): Promise<string> {
   const env = { ...process.env, KUBECONFIG: kubeconfig }
-  const { stdout } = await run(await helm(), words, { env, timeout: INSTALL_TIMEOUT_MS })
+  const where = { env, cwd: repository, timeout: INSTALL_TIMEOUT_MS }
+  const { stdout } = await run(await helm(), words, where)
   return stdout
 }
 

@@ -32,16 +32,15 @@ export interface SeenPod extends Body {
 /** The installation that test/inject/golden is about. */
 export const flags = ['--set=image.repository=registry.example/stoker']
 
-/** What the chart makes, and the webhook's rights and arguments by it. */
-export async function install({ admin, addNamespace, token }: Cluster) {
+/** What the chart makes, with more flags of helm's, and the webhook's rights and arguments by it. */
+export async function install({ admin, addNamespace, token }: Cluster, ...more: string[]) {
   for (const name of [SYSTEM, NS]) await addNamespace(name)
-  const rendered = await render(SYSTEM, ...flags)
+  const rendered = await render(SYSTEM, ...flags, ...more)
   const installed =
     /^(Secret|ServiceAccount|(Cluster)?Role(Binding)?|ValidatingAdmissionPolicy(Binding)?)$/
   await admin.apply(...rendered.filter(({ kind }) => installed.test(kind)))
   const deployment = manifest(rendered, 'Deployment') as unknown as { spec: { template: SeenPod } }
   return {
-    secret: manifest(rendered, 'Secret'),
     configuration: manifest(rendered, 'MutatingWebhookConfiguration'),
     args: deployment.spec.template.spec.containers[0]?.args ?? [],
     token: await token({ namespace: SYSTEM, serviceAccount: 'stoker' }),
@@ -54,15 +53,19 @@ function manifest(all: readonly Manifest[], kind: string): Manifest {
   return found
 }
 
-/** The chart's configuration calls a Service; here the webhook listens on loopback. */
+/** The chart's configuration calls a Service; here the webhook listens on loopback. What it trusts stays as the chart has it. */
 export function callingLoopback(
   configuration: Manifest,
   port: number,
   failurePolicy: string,
 ): WebhookConfiguration {
   const { webhooks, ...rest } = configuration as WebhookConfiguration
-  const clientConfig = { url: `https://127.0.0.1:${port}/inject` }
-  const calling = webhooks.map(webhook => ({ ...webhook, clientConfig, failurePolicy }))
+  const url = `https://127.0.0.1:${port}/inject`
+  const calling = webhooks.map(({ clientConfig: { caBundle }, ...webhook }) => ({
+    ...webhook,
+    clientConfig: { url, ...(caBundle !== undefined && { caBundle }) },
+    failurePolicy,
+  }))
   return { ...rest, webhooks: calling }
 }
 

@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 import type { MemoryResources, ResizeReason } from '../../src/model.ts'
 import type { Told } from './agent.ts'
 import type { Body } from './cluster/client.ts'
-import type { Node } from './cluster/foundation.ts'
+import type { Node, Process } from './cluster/foundation.ts'
 import { pathOf, statusOf, type PodStatus } from './cluster/pods.ts'
 import { NS, type Serving } from './memory-pod.ts'
 import { until } from './until.ts'
@@ -140,7 +140,7 @@ async function sampleOf(node: Node, name: string, pod: Body, before: number): Pr
   const container = status.containerStatuses?.[0]
   const place = { namespace: NS, pod: name, container: 'torchserve' }
   const memory = await node.memory(place).catch(() => undefined)
-  const processes = memory?.processes ?? []
+  const processes = ownMemory(memory?.processes ?? [])
   const ofWorkers = processes.filter(({ command }) => command.includes('model_service_worker'))
   const sum = (all: typeof processes) =>
     Math.round(all.reduce((total, { held }) => total + held, 0) / MIB)
@@ -174,6 +174,12 @@ function conditionOf({ conditions = [] }: PodStatus): string {
 function mebibytes(quantity = ''): number {
   const amount = Number.parseInt(quantity)
   return quantity.endsWith('Mi') ? amount : quantity.endsWith('Gi') ? amount * 1024 : amount / MIB
+}
+
+/** Without those that were just forked, and are about to become another program: they share their parent's memory. */
+function ownMemory(processes: readonly Process[]): Process[] {
+  const commands = new Map(processes.map(({ pid, command }) => [pid, command]))
+  return processes.filter(({ command, parent }) => commands.get(parent) !== command)
 }
 
 /** Asserts that at no instant what the processes need, by the dearest worker so far, was above what was enforced. */

@@ -1,24 +1,27 @@
 /** What the resize cases run on: a real API server, without a node or with one. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
 import { wallClock } from '../../src/clock.ts'
 import { playedStatus, podOf } from '../../src/simulate/kubernetes/cluster.ts'
 import type { Pod } from '../../src/simulate/kubernetes/objects.ts'
+import { versions, type Version } from '../../src/simulate/kubernetes/versions.ts'
 import { resize } from '../protocol/resize/calls.ts'
 import type { Node, PodRef, ResizeTarget, Shape } from '../protocol/resize/target.ts'
 import { startApiServer } from './cluster/apiserver.ts'
 import { STRATEGIC, type Client, type Manifest } from './cluster/client.ts'
 import type { Cluster } from './cluster/cluster.ts'
 import { buildEmpty } from './cluster/images.ts'
+import { readManifests } from './cluster/manifests.ts'
 import { NODE } from './cluster/names.ts'
 import { startNode, type HostNode } from './cluster/node.ts'
 import { playNode } from './cluster/play.ts'
-import { mayResize } from './cluster/rights.ts'
+import { mayChangePods, mayResize } from './cluster/rights.ts'
 import { EMPTY_IMAGE } from './cluster/torchserve-pod.ts'
 import { until } from './until.ts'
 
-const policyFile = join(import.meta.dirname, '../../k8s/policies/resize-own-pod.yaml')
+const policyFiles = ['resize-own-pod', 'deletion-cost-own-pod'].map(name =>
+  join(import.meta.dirname, `../../k8s/policies/${name}.yaml`),
+)
 const holder = join(import.meta.dirname, 'handlers/hold.py')
 const IN_FORCE_MS = 10_000
 const START_MS = 60_000
@@ -56,7 +59,15 @@ export async function openNodeTarget(): Promise<Stoppable> {
     await admin.waitFor(pathOf(pod), runs, START_MS)
     return created
   })
-  return { ...target, node: nodeOf(node, wishes), stop: () => node.stop() }
+  const admits = async (namespace: string, { name = 'p', ...shape }: Shape) => {
+    const path = pathOf({ namespace, name })
+    await post(admin, { namespace, name, uid: '', shape }, wishes)
+    const settles = ({ body }: { body: object }) =>
+      isReady(body as Pod) || (body as Pod).status.phase === 'Failed'
+    const { status } = (await admin.waitFor(path, settles, START_MS)) as unknown as Pod
+    return status.phase !== 'Failed'
+  }
+  return { ...target, node: { ...nodeOf(node, wishes), admits }, stop: () => node.stop() }
 }
 
 interface Wanted extends PodRef {
@@ -69,22 +80,22 @@ async function targetOn(
   create: (pod: Wanted) => Promise<Pod>,
 ): Promise<ResizeTarget> {
   const { admin } = cluster
-  const policy = parseAllDocuments(readFileSync(policyFile, 'utf8'))
-  await admin.apply(
-    ...policy.map(document => document.toJS() as Manifest),
-    everything('kube-system', 'default'),
-  )
+  await admin.apply(...policyFiles.flatMap(readManifests), everything('kube-system', 'default'))
   await cluster.addNamespace('kube-system')
   const target: ResizeTarget = {
     url: cluster.url,
     caFile: cluster.caFile,
-    version: '1.36',
+    version: await versionOf(admin),
     adminToken: await cluster.token({ namespace: 'kube-system', serviceAccount: 'default' }),
     clock: wallClock,
     async addNamespace(name) {
       await cluster.addNamespace(name)
       const subject = { kind: 'ServiceAccount', name: 'default' } as const
       await admin.apply(...mayResize(name, subject, ['patch']))
+    },
+    async allowCosts(namespace) {
+      const subject = { kind: 'ServiceAccount', name: 'default' } as const
+      await admin.apply(...mayChangePods(namespace, subject, ['patch', 'set-own-deletion-cost']))
     },
     async create(namespace, { name = 'p', ...shape }) {
       const { metadata } = await create({ namespace, name, uid: '', shape })
@@ -116,6 +127,14 @@ async function targetOn(
   }
   await policyInForce(target)
   return target
+}
+
+/** As `1.36`. @throws Error for a release that the cases do not know */
+async function versionOf(admin: Client): Promise<Version> {
+  const { major, minor } = (await admin.ok('GET', '/version')) as { major?: string; minor?: string }
+  const version = `${major}.${minor}`
+  if (!(version in versions)) throw new Error(`The cases do not know Kubernetes ${version}`)
+  return version as Version
 }
 
 const pathOf = ({ namespace, name }: Pick<PodRef, 'namespace' | 'name'>) =>
@@ -158,13 +177,19 @@ async function priorityClass(admin: Client, value: number): Promise<string> {
 /** Each container is a process that holds as much memory as the file of its name in `folder` says. */
 function processesOf({ containers, initContainers }: Pod['spec'], folder: string) {
   mkdirSync(folder, { recursive: true })
-  const mounts = { machine: '/usr', program: holder, wishes: folder, scratch: '/scratch' }
+  const mounts = {
+    machine: '/usr',
+    program: holder,
+    wishes: folder,
+    scratch: '/scratch',
+    volume: '/volume',
+  }
   const volumeMounts = Object.entries(mounts).map(([name, mountPath]) => ({ name, mountPath }))
   const withProcess = (container: Pod['spec']['containers'][number]) => ({
     ...container,
     image: EMPTY_IMAGE,
     imagePullPolicy: 'Never',
-    command: ['/usr/bin/python3', holder, join(folder, container.name), '/scratch'],
+    command: ['/usr/bin/python3', holder, join(folder, container.name), '/scratch', '/volume'],
     volumeMounts,
   })
   const hostPath = (name: string, path: string) => ({ name, hostPath: { path } })
@@ -176,13 +201,14 @@ function processesOf({ containers, initContainers }: Pod['spec'], folder: string
       hostPath('program', holder),
       hostPath('wishes', folder),
       { name: 'scratch', emptyDir: {} },
+      { name: 'volume', emptyDir: { medium: 'Memory' } },
     ],
     containers: containers.map(withProcess),
     ...(initContainers && { initContainers: initContainers.map(withProcess) }),
   }
 }
 
-function nodeOf(node: HostNode, wishes: string): Node {
+function nodeOf(node: HostNode, wishes: string): Omit<Node, 'admits'> {
   const wish = ({ namespace, name }: PodRef, container: string, what: object) =>
     writeFileSync(`${wishes}/${namespace}-${name}/${container}`, JSON.stringify(what))
   const bytes = (limit: number) => (limit < 2 ** 60 ? limit : undefined)

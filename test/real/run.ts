@@ -11,12 +11,16 @@ import { basename, join } from 'node:path'
 const SUITE_MS = 9 * 60_000
 const LONG_SUITE_MS = 20 * 60_000
 const BY_NAME: ReadonlySet<string> = new Set([
+  'deletion-order',
   'drain',
+  'given-secret',
   'install',
+  'issuer',
   'keda',
   'memory-deferred',
   'memory-kills',
   'memory-node',
+  'pictures',
   'resize-node',
 ])
 /** They wait for a demo's load or for scrapes, and measure nothing that a neighbour disturbs. */

@@ -7,7 +7,7 @@ import t from 'tap'
 import { createResizeActuator } from '../../src/actuate/resize.ts'
 import type { Kubernetes } from '../../src/clients/kubernetes.ts'
 import { podState } from '../../src/clients/kubernetes/pod.ts'
-import { refusalOf } from '../../src/clients/kubernetes/refusal.ts'
+import { refusalOf, resizing } from '../../src/clients/kubernetes/refusal.ts'
 import { StokerError } from '../../src/errors.ts'
 import type { ContainerMemory, MemoryResources, PodState } from '../../src/model.ts'
 import { emptyMemory } from '../../src/decide/memory.ts'
@@ -21,6 +21,8 @@ const POD = 'resnet-0'
 const BASE_MIB = 300
 /** Longer than the agent waits after any refusal here. */
 const QUIET_SECONDS = 300
+/** The last worker may have gone at the end of that; and a decrease is refused as long as the kubelet's numbers are from before. */
+const UNDER_WAY_SECONDS = 60
 /** A change of less is not made. */
 const WORTHWHILE_MIB = 32
 
@@ -56,7 +58,7 @@ function direct(
       contentType: 'application/json',
       retryAfterMs: undefined,
     }
-    const refusal = refusalOf(reply, wanted)
+    const refusal = refusalOf(reply, resizing, wanted)
     if (refusal) throw refusal
     return podState(JSON.parse(text), 'torchserve', 'PATCH')
   }
@@ -268,19 +270,32 @@ async function live(setting: Setting, steps: readonly Step[]): Promise<void> {
   // Nothing is wrong any more, and refusals are forgotten with time.
   world.rate = 0
   for (let second = 0; second < QUIET_SECONDS; second++) await agent.second()
-  const pod = podState(structuredClone(cluster.pod(POD)), 'torchserve', '')
-  const needed = 1.1 * (BASE_MIB + world.workers.length * world.workerMib)
-  // A limit stays a little above what is in use, cache included; Guaranteed pods request their limit.
-  const used = cgroupOf(cluster, world, cacheMib).usageBytes / MIB
-  const wanted = setting.guaranteed ? Math.max(needed, 1.05 * used + 16) : needed
-  const spare = (pod.container.desired.requestBytes ?? 0) / MIB - wanted
+  const spareOf = (now: PodState) => {
+    const needed = 1.1 * (BASE_MIB + world.workers.length * world.workerMib)
+    // A limit stays a little above what is in use, cache included; Guaranteed pods request their limit.
+    const used = cgroupOf(cluster, world, cacheMib).usageBytes / MIB
+    const wanted = setting.guaranteed ? Math.max(needed, 1.05 * used + 16) : needed
+    return (now.container.desired.requestBytes ?? 0) / MIB - wanted
+  }
+  const look = () => podState(structuredClone(cluster.pod(POD)), 'torchserve', '')
+  const isSettled = (now: PodState) => !isUnderWay(now) && spareOf(now) <= WORTHWHILE_MIB + 2
+  let pod = look()
+  for (let second = 0; second < UNDER_WAY_SECONDS && !isSettled(pod); second++) {
+    await agent.second()
+    pod = look()
+  }
+  const spare = spareOf(pod)
   cluster.close()
-  if (pod.pending || pod.inProgress) throw new Error('a wish was left behind')
+  if (isUnderWay(pod)) throw new Error('a wish was left behind')
   if (spare > WORTHWHILE_MIB + 2) {
     throw new Error(
       `${Math.round(spare)} MiB more than ${world.workers.length} workers need are still asked for\n${world.memoryStory.join('\n')}\n${world.lastResize.because}`,
     )
   }
+}
+
+function isUnderWay({ inProgress, pending }: PodState): boolean {
+  return pending !== undefined || inProgress !== undefined
 }
 
 t.setTimeout(300_000)

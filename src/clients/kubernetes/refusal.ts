@@ -1,4 +1,4 @@
-/** What the API server's replies to a resize mean. One status has many meanings; causes and message tell them apart. */
+/** What the API server's replies to a resize, and to an annotation, mean. One status has many meanings; causes and message tell them apart. */
 import { StokerError, type ErrorCode } from '../../errors.ts'
 import type { MemoryResources } from '../../model.ts'
 import { parseBytes } from '../../quantity.ts'
@@ -41,8 +41,26 @@ const hasCause = (reason: string) => (status: Status) =>
 /** Policies deny with 422 unless told otherwise, webhooks with any status. */
 const policy = /ValidatingAdmissionPolicy '|admission webhook "/
 
-/** The first that applies counts. */
-const rules: Readonly<Record<number, readonly Rule[]>> = {
+/** What was asked for, and so what a refusal means. */
+export interface Ask {
+  /** By status; of its rules the first that applies counts. */
+  rules: Readonly<Record<number, readonly Rule[]>>
+  policy: ErrorCode
+  invalid: ErrorCode
+}
+
+const always: Readonly<Record<number, readonly Rule[]>> = {
+  401: [['KUBERNETES_UNAUTHORIZED', /./]],
+  409: [['RESIZE_CONFLICT', /./]],
+  429: [['KUBERNETES_BUSY', /./]],
+}
+const replaced: Rule = [
+  'RESIZE_POD_REPLACED',
+  ({ causes }) => causes.some(({ field }) => field === 'metadata.uid'),
+]
+const starting: Rule = ['KUBERNETES_BUSY', /not yet ready to handle request/]
+
+const resizeRules: Ask['rules'] = {
   403: [
     ['RESIZE_NODE_CAPACITY', hasCause('NodeCapacity')],
     ['RESIZE_NODE_PLATFORM', hasCause('UnsupportedPlatform')],
@@ -51,18 +69,18 @@ const rules: Readonly<Record<number, readonly Rule[]>> = {
     ['RESIZE_RBAC', /User "[^"]*" cannot /],
     ['RESIZE_NODE_FEATURE', /pod update requires features/],
     ['RESIZE_NODE_MISSING', /node "[^"]*" not found/],
-    ['KUBERNETES_BUSY', /not yet ready to handle request/],
+    starting,
     ['RESIZE_POLICY', /./],
   ],
   422: [
-    ['RESIZE_POD_REPLACED', ({ causes }) => causes.some(({ field }) => field === 'metadata.uid')],
+    replaced,
     ['RESIZE_NODE_UNSUPPORTED', /without support for resize/],
     ['RESIZE_QOS', /QOS Class may not change/],
     ['RESIZE_LIMIT_RULE', /unless resizePolicy is RestartContainer/],
     // The last is said of a container with claims of devices, whatever is asked; nothing but memory is ever asked here.
     [
       'RESIZE_POD_UNSUPPORTED',
-      /pods cannot be resized|with pod-level resources cannot|only cpu and memory resources are mutable/,
+      /pods cannot be resized|pods with pod-level resources|only cpu and memory resources are mutable/,
     ],
     ['RESIZE_INVALID', /./],
   ],
@@ -70,27 +88,45 @@ const rules: Readonly<Record<number, readonly Rule[]>> = {
     ['RESIZE_POD_GONE', ({ kind }) => kind === 'pods'],
     ['RESIZE_UNSUPPORTED', /./],
   ],
-  401: [['KUBERNETES_UNAUTHORIZED', /./]],
-  409: [['RESIZE_CONFLICT', /./]],
-  429: [['KUBERNETES_BUSY', /./]],
+  ...always,
 }
 
-/** The error that a reply is, if it is one. `wanted`: what was asked for. */
-export function refusalOf(reply: Reply, wanted: MemoryResources): KubernetesError | undefined {
+export const resizing: Ask = {
+  rules: resizeRules,
+  policy: 'RESIZE_POLICY',
+  invalid: 'RESIZE_INVALID',
+}
+export const annotating: Ask = {
+  rules: {
+    403: [['DELETION_COST_RBAC', /User "[^"]*" cannot /], starting, ['DELETION_COST_POLICY', /./]],
+    422: [replaced, ['DELETION_COST_INVALID', /./]],
+    404: [['RESIZE_POD_GONE', ({ kind }) => kind === 'pods']],
+    ...always,
+  },
+  policy: 'DELETION_COST_POLICY',
+  invalid: 'DELETION_COST_INVALID',
+}
+
+/** The error that a reply is, if it is one. `wanted`: the memory that was asked for. */
+export function refusalOf(
+  reply: Reply,
+  ask: Ask,
+  wanted: MemoryResources,
+): KubernetesError | undefined {
   const { status } = reply
   if (status === 200) return undefined
   const told = statusOf(reply)
-  const code = told && meaningOf(status, told)
+  const code = told && meaningOf(status, told, ask)
   if (code) return new KubernetesError(code, reply, ceilingOf(told.message, wanted))
   if (status === 401) return new KubernetesError('KUBERNETES_UNAUTHORIZED', reply)
   if (status === 429) return new KubernetesError('KUBERNETES_BUSY', reply)
   if (status >= 500) return new KubernetesError('KUBERNETES_FAILED', reply)
-  return new KubernetesError(told ? 'RESIZE_INVALID' : 'KUBERNETES_NOT_KUBERNETES', reply)
+  return new KubernetesError(told ? ask.invalid : 'KUBERNETES_NOT_KUBERNETES', reply)
 }
 
-function meaningOf(status: number, told: Status): ErrorCode | undefined {
-  if (status < 500 && policy.test(told.message)) return 'RESIZE_POLICY'
-  const rule = rules[status]?.find(([, applies]) =>
+function meaningOf(status: number, told: Status, ask: Ask): ErrorCode | undefined {
+  if (status < 500 && policy.test(told.message)) return ask.policy
+  const rule = ask.rules[status]?.find(([, applies]) =>
     applies instanceof RegExp ? applies.test(told.message) : applies(told),
   )
   return rule?.[0]

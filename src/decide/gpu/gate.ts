@@ -1,12 +1,12 @@
 import type { GpuInputs } from '../../model.ts'
 import { change, hold, type Ruling } from '../ruling.ts'
 import type { View } from '../view.ts'
-import { count } from '../words.ts'
+import { count, percent } from '../words.ts'
+import { GPU_IDLE } from './activity.ts'
 import { gib, LEAST_BYTES, SPARE } from './room.ts'
 
-/** With the CPUs this busy and the GPU this idle, more workers would only wait for the CPUs. */
+/** With the CPUs this busy and an idle GPU, more workers would only wait for the CPUs. */
 const CPU_FULL = 0.9
-const GPU_IDLE = 0.6
 
 /**
  * Lets a growth pass as far as the GPU has room for it. Where the room is not known, no worker is started beyond the minimum,
@@ -19,12 +19,12 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
   if (!gpu || action?.kind !== 'grow') return ruling
   const starting = action.to - listed
   if (gpu.trouble !== undefined) {
-    return hold(view, 'gpu_unhealthy', `${because} Not done: ${gpu.trouble}.`)
+    return hold(view, 'gpu_unhealthy', `${because} Not done: ${ended(gpu.trouble)}`)
   }
   const wanted = reason === 'demand' || reason === 'backlog'
   if (wanted && isCpuBound(gpu.inputs)) {
     const { cpuBusy, activity } = gpu.inputs
-    const why = `the machine’s CPUs are ${percent(cpuBusy)} busy and the GPU is ${percent(activity)} busy: more workers would wait for the CPUs`
+    const why = `the machine’s CPUs are ${percent(cpuBusy ?? 0)} busy and the GPU is ${percent(activity ?? 0)} busy: more workers would wait for the CPUs`
     return hold(view, 'cpu_full', `${because} Not done: ${why}.`)
   }
   if (gpu.fits === undefined) {
@@ -36,7 +36,7 @@ export function withinGpu(view: View, ruling: Ruling): Ruling {
     }
     const asked = action.to <= Math.max(1, policy.minWorkers)
     if (asked || policy.gpuMemoryUnknown === 'grow') return ruling
-    return hold(view, 'gpu_unknown', `${because} Not done: ${gpu.why}.`)
+    return hold(view, 'gpu_unknown', `${because} Not done: ${ended(gpu.why)}`)
   }
   if (gpu.fits >= starting) return ruling
   const { freeBytes, guessed, workerBytes } = gpu.inputs
@@ -53,4 +53,5 @@ function isCpuBound({ activity, cpuBusy }: Pick<GpuInputs, 'activity' | 'cpuBusy
   return cpuBusy !== null && activity !== null && cpuBusy > CPU_FULL && activity < GPU_IDLE
 }
 
-const percent = (share: number | null) => `${Math.round((share ?? 0) * 100)} %`
+/** As the end of a sentence; what sources say of themselves may be one or more already. */
+const ended = (text: string) => (text.endsWith('.') ? text : `${text}.`)

@@ -23,9 +23,10 @@ export function placesOf(
   { gpus }: Pick<Observation, 'gpus'>,
   crews: readonly Crew[],
 ): readonly Place[] | undefined {
-  if (gpus.state !== 'fresh' || gpus.value.length === 0) return undefined
-  const groups = Map.groupBy(gpus.value, ({ ordinal }) => ordinal)
-  const places = [...groups.values()].map(placeOf).toSorted((a, b) => a.ordinal - b.ordinal)
+  if (gpus.state !== 'fresh' || gpus.value.length === 0 || !areNumbered(gpus.value))
+    return undefined
+  const groups = [...Map.groupBy(gpus.value, ({ ordinal }) => ordinal ?? 0)]
+  const places = groups.map(placeOf).toSorted((a, b) => a.ordinal - b.ordinal)
   const used = crews.flatMap(({ workers }) => workers.map(({ gpuUse }) => gpuUse?.gpuId))
   const isWhole = places.every(({ ordinal }, at) => ordinal === at)
   const isThere = (gpuId: number | undefined) =>
@@ -33,7 +34,12 @@ export function placesOf(
   return isWhole && used.every(isThere) ? places : undefined
 }
 
-function placeOf(gpus: readonly GpuSeen[]): Place {
+/** Whether it is known which of them a worker is on. */
+export function areNumbered(gpus: readonly GpuSeen[]): boolean {
+  return gpus.every(({ ordinal }) => ordinal !== undefined)
+}
+
+function placeOf([ordinal, gpus]: readonly [number, readonly GpuSeen[]]): Place {
   const all = (pick: (gpu: GpuSeen) => number | undefined) => {
     const values = gpus.flatMap(gpu => pick(gpu) ?? [])
     return values.length === gpus.length ? values : undefined
@@ -42,7 +48,7 @@ function placeOf(gpus: readonly GpuSeen[]): Place {
   const used = all(gpu => gpu.usedBytes)
   const active = all(gpu => gpu.activity)
   return {
-    ordinal: gpus[0]?.ordinal ?? 0,
+    ordinal,
     ids: gpus.map(({ id }) => id),
     totalBytes: least(all(gpu => gpu.totalBytes)),
     usedBytes: used?.reduce((sum, bytes) => sum + bytes, 0),

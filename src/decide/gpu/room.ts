@@ -3,10 +3,11 @@ import type { PoolPolicy } from '../../config.ts'
 import type { GpuInputs, HostSeen, Observation, PoolKey, PoolSeen, Reading } from '../../model.ts'
 import type { PoolMemory } from '../memory.ts'
 import { largest } from '../window.ts'
+import { pulseOf, type Pulse } from './activity.ts'
 import { runsOnGpu } from './device.ts'
 import { foretell } from './landing.ts'
 import { lastSettled, type GpuMemory, type Settled } from './learn.ts'
-import { crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
+import { areNumbered, crewsOf, isOn, placesOf, type Crew, type Place } from './places.ts'
 
 /** What the gate knows of one model on a GPU. */
 export interface GpuView {
@@ -19,6 +20,8 @@ export interface GpuView {
   soon: boolean
   /** What is wrong with a GPU that the next worker may land on: nothing is started, not even what was asked for. */
   trouble?: string | undefined
+  /** Of the GPUs that its workers are on; absent where it is not known. */
+  pulse?: Pulse | undefined
   inputs: Omit<GpuInputs, 'fits'>
 }
 
@@ -31,6 +34,8 @@ const MARGIN_BYTES = 512 * MIB
 const MARGIN_SHARE = 0.05
 /** Less is no worker's need: a CUDA context alone takes up to this (518 MiB on a whole H100), and the model comes on top. */
 export const LEAST_BYTES = 512 * MIB
+/** No search for room goes further. */
+const MOST_WORKERS = 200
 /** Over what is used per worker, while it is all that is known of a worker's need. */
 const GUESS = 1.5
 
@@ -45,7 +50,7 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
   const pool = seen.pools.find(one => one.key === key)
   if (pool === undefined || pool.description.state === 'absent') return undefined
   if (!runsOnGpu(pool, rivals.memoryOf(key), seen)) return undefined
-  const policy = rivals.policies.pool(pool.description.value.id.model)
+  const { id, workers } = pool.description.value
   const crews = crewsOf(seen)
   const places = placesOf(seen, crews ?? [])
   const activity = activityOf(places)
@@ -55,12 +60,13 @@ export function gpuViewOf(key: PoolKey, seen: Observation, rivals: Rivals): GpuV
     const why = !crews ? 'TorchServe’s workers are not all known' : whyNot(seen, crews)
     return { fits: undefined, why, soon: !crews, inputs: nothing }
   }
+  const policy = rivals.policies.pool(id.model)
   const one = { key, policy, places, crews, seen, rivals, nothing }
   const trouble = troubleFor(one)
   if (trouble !== undefined) {
     return { fits: undefined, why: trouble, soon: false, trouble, inputs: nothing }
   }
-  return roomFor(one)
+  return { ...roomFor(one), pulse: pulseOf(workers, places) }
 }
 
 interface Case {
@@ -131,9 +137,8 @@ function roomFor(one: Case): GpuView {
 
 /** Workers one after the other, each on the GPU it will land on; on the fullest where that is unknown. */
 function fitting(bytes: number, free: readonly number[], one: Case): number {
-  const { maxWorkers } = one.policy
-  const order = orderOf(maxWorkers, one)
-  if (!order) return Math.min(maxWorkers, Math.max(0, Math.floor(Math.min(...free) / bytes)))
+  const order = orderOf(MOST_WORKERS, one)
+  if (!order) return Math.min(MOST_WORKERS, Math.max(0, Math.floor(Math.min(...free) / bytes)))
   const left = [...free]
   for (const [count, place] of order.entries()) {
     const after = (left[place] ?? 0) - bytes
@@ -263,6 +268,9 @@ const busyOf = (host: Reading<HostSeen>) => (host.state === 'fresh' ? host.value
 
 function whyNot({ gpus }: Observation, crews: readonly Crew[]): string {
   if (gpus.state !== 'fresh') return gpus.why
+  if (!areNumbered(gpus.value)) {
+    return 'the GPUs differ, and it is not known which of them TorchServe means by which number; CUDA_DEVICE_ORDER=PCI_BUS_ID in its environment would say it'
+  }
   if (crews.some(({ workers }) => workers.some(({ gpuUse }) => gpuUse === undefined))) {
     return 'TorchServe does not tell which of its GPUs its workers are on'
   }

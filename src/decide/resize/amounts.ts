@@ -85,12 +85,25 @@ export function takenBack(
   return { requestBytes: request, limitBytes }
 }
 
-/** The smallest real change, upwards unless that is above the cap. */
-export function healed(pod: PodState, { maxMemory = Infinity }: MemoryPolicy): MemoryResources {
+/**
+ * The smallest real change, upwards unless that is above the cap: then the request alone falls, and in a Guaranteed pod, if that
+ * is safe, the limit with it. Undefined: there is none.
+ */
+export function healed(
+  pod: PodState,
+  { maxMemory = Infinity }: MemoryPolicy,
+  cgroup: Reading<ContainerMemory>,
+  mayLowerLimit: boolean,
+): MemoryResources | undefined {
   const { requestBytes, limitBytes } = pod.container.desired
-  const step = Math.max(requestBytes ?? 0, limitBytes ?? 0) + MIB > maxMemory ? -MIB : MIB
-  const by = (bytes: number | undefined) => (bytes === undefined ? undefined : bytes + step)
-  return { requestBytes: by(requestBytes), limitBytes: by(limitBytes) }
+  const by = (bytes: number | undefined, step: number) =>
+    bytes === undefined ? undefined : bytes + step
+  if (Math.max(requestBytes ?? 0, limitBytes ?? 0) + MIB <= maxMemory) {
+    return { requestBytes: by(requestBytes, MIB), limitBytes: by(limitBytes, MIB) }
+  }
+  const less = pod.qosClass === 'Guaranteed' ? by(limitBytes, -MIB) : limitBytes
+  const to = { requestBytes: by(requestBytes, -MIB), limitBytes: less }
+  return same(lowered(pod, to, cgroup, mayLowerLimit), to) ? to : undefined
 }
 
 /** As `512 MiB of 1024 MiB`: request and limit. */

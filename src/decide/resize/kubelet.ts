@@ -12,22 +12,22 @@ const ACTING_MS = 30_000
 const SILENT_MS = 60_000
 const PAGE_BYTES = 65_536
 
-/** Why the container must not be resized now, if it must not. */
+/** Why the container must not be resized now, if it must not: a sentence without its full stop. */
 export function unfitness(pod: PodState): { text: string; lasts: boolean } | undefined {
   const { container, phase, qosClass, terminating } = pod
   const now = (text: string) => ({ text, lasts: false })
   const always = (text: string) => ({ text, lasts: true })
-  if (terminating) return now('The pod is being deleted; its memory is left as it is.')
+  if (terminating) return now('The pod is being deleted; its memory is left as it is')
   if (container.restartsOnResize) {
     return always(
-      'A change of memory would restart the container (resizePolicy RestartContainer), so there is none.',
+      'A change of memory would restart the container (resizePolicy RestartContainer), so there is none',
     )
   }
   if (qosClass === 'BestEffort') {
-    return always('The pod has no requests (BestEffort), so it holds no memory to change.')
+    return always('The pod has no requests (BestEffort), so it holds no memory to change')
   }
   if (phase !== 'Running' || !container.running) {
-    return now('The container is not running; a change now would reach only half of its cgroups.')
+    return now('The container is not running; a change now would reach only half of its cgroups')
   }
   return undefined
 }
@@ -64,7 +64,7 @@ export function progressOf({ sinceMs, action }: Ordered, view: ResizeView): Prog
 }
 
 /** Before Kubernetes 1.34 nothing says which wish the kubelet means. */
-function isCurrent(observed: number | undefined, pod: PodState): boolean {
+export function isCurrent(observed: number | undefined, pod: PodState): boolean {
   return observed === undefined || observed >= pod.generation
 }
 

@@ -1,4 +1,5 @@
 /** When the pod's memory is raised, lowered, taken back or healed. */
+import type { MemoryResources } from '../../model.ts'
 import { active, learnLimit } from '../limits.ts'
 import { inMib, seconds } from '../words.ts'
 import { amountsFor, amountsText, healed, lowered, raised, same, takenBack } from './amounts.ts'
@@ -16,7 +17,7 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const unfit: Rule = view => {
   const why = unfitness(view.pod)
-  return why && hold(view, why.lasts ? 'unsupported' : 'not_running', why.text)
+  return why && hold(view, why.lasts ? 'unsupported' : 'not_running', `${why.text}.`)
 }
 
 const off: Rule = view => {
@@ -46,7 +47,7 @@ const underWay: Rule = view => {
     ordered: undefined,
     expected: to,
     ...(isAbove ? { ceiling: undefined } : {}),
-    ...(kind === 'heal' ? { suspect: false } : {}),
+    ...(kind === 'heal' ? { suspect: false, healedMs: view.nowMs } : {}),
   })
 }
 
@@ -61,14 +62,17 @@ function takeBack(view: ResizeView, { action }: Pick<Ordered, 'action'>, why: st
   const text = `${amountsText(action.to)}: ${why}. Back to ${amountsText(to)}, so that the wish blocks nobody.`
   // Should going back fail, what stands is still ours.
   const expected = pod.container.desired
+  // While one is remembered nothing like it was asked anew: it is the same refusal, seen again since going back failed.
   if (action.kind === 'lower') {
+    const isKnown = memory.keepLimit !== undefined && nowMs < memory.keepLimit.untilMs
     const lastsMs = longer(memory.keepLimit, nowMs, MINUTE_MS, 10 * MINUTE_MS)
-    const keepLimit = { untilMs: nowMs + lastsMs, lastsMs, why }
+    const keepLimit = isKnown ? memory.keepLimit : { untilMs: nowMs + lastsMs, lastsMs, why }
     return order(view, 'revert', to, 'taken_back', text, { keepLimit, expected })
   }
   const most = to.requestBytes ?? to.limitBytes ?? 0
-  const ceiling =
-    action.kind === 'raise' ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
+  const known = active(memory.ceiling, nowMs)
+  const isNew = action.kind === 'raise' && most < (known?.most ?? Infinity)
+  const ceiling = isNew ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
   return order(view, 'revert', to, 'taken_back', text, { ceiling, expected })
 }
 
@@ -115,10 +119,18 @@ const leftover: Rule = view => {
 }
 
 const healing: Rule = view => {
-  if (!view.memory.suspect) return undefined
+  const { cgroup, memory, pod, policy } = view
+  if (!memory.suspect) return undefined
+  const to = healed(pod, policy, cgroup, mayLowerLimit(view))
+  // At the cap, and in use nearly up to the limit or not to be lowered at all: it is taken as it looks.
+  if (!to) return learned(view, { suspect: false })
   const text =
     'The container went down around a change of its memory, and the pod may have kept the old amount: changing it by 1 MiB, which sets both.'
-  return order(view, 'heal', healed(view.pod, view.policy), 'healing', text)
+  return order(view, 'heal', to, 'healing', text)
+}
+
+function mayLowerLimit({ memory, nowMs }: ResizeView): boolean {
+  return !memory.limitOnlyRises && nowMs >= (memory.keepLimit?.untilMs ?? 0)
 }
 
 const raising: Rule = view => {
@@ -145,13 +157,13 @@ const lowering: Rule = view => {
   const { cgroup, memory, nowMs, pod, policy, wanted } = view
   if (wanted === undefined) return undefined
   const { desired } = pod.container
-  const mayLower = !memory.limitOnlyRises && nowMs >= (memory.keepLimit?.untilMs ?? 0)
-  const to = lowered(pod, amountsFor(pod, wanted, policy, memory.distance ?? 0), cgroup, mayLower)
+  const enough = amountsFor(pod, wanted, policy, memory.distance ?? 0)
+  const to = lowered(pod, enough, cgroup, mayLowerLimit(view))
   const spare = Math.max(
     (desired.requestBytes ?? 0) - (to.requestBytes ?? 0),
     (desired.limitBytes ?? 0) - (to.limitBytes ?? 0),
   )
-  if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
+  if (spare < WORTHWHILE) return keeping(view, enough)
   if (!view.sure) {
     const text = `${inMib(spare)} more than is needed now; kept until every model has answered a request, since only then it shows what a worker needs.`
     return hold(view, 'memory_unknown', text, { tooMuchSinceMs: undefined })
@@ -164,6 +176,31 @@ const lowering: Rule = view => {
   }
   const text = `The workers there need ${inMib(wanted)}: ${amountsText(desired)} → ${amountsText(to)}.`
   return order(view, 'lower', to, 'fewer_workers', text)
+}
+
+/** The limit may be more than enough and stay: then it is said why. */
+function keeping(view: ResizeView, enough: MemoryResources): ReturnType<Rule> {
+  const { cgroup, memory, nowMs, pod } = view
+  const { limitBytes } = pod.container.desired
+  const spare = (limitBytes ?? 0) - (enough.limitBytes ?? limitBytes ?? 0)
+  if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
+  const text = `The limit is ${inMib(spare)} more than needed and stays: ${whyKept(cgroup, memory, nowMs)}.`
+  return hold(view, 'limit_kept', text, { tooMuchSinceMs: undefined })
+}
+
+function whyKept(
+  cgroup: ResizeView['cgroup'],
+  { keepLimit, limitOnlyRises }: ResizeView['memory'],
+  nowMs: number,
+): string {
+  if (limitOnlyRises) return 'this Kubernetes lowers none without a restart'
+  if (keepLimit && nowMs < keepLimit.untilMs) {
+    return `${keepLimit.why}; trying again in ${seconds(keepLimit.untilMs - nowMs)}`
+  }
+  if (cgroup.state === 'fresh') {
+    return `${inMib(cgroup.value.usageBytes)} are in use, files in memory included`
+  }
+  return 'what is in use cannot be seen without shared processes, and a limit near it could end the container'
 }
 
 const inOrder: readonly Rule[] = [

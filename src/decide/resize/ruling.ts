@@ -45,6 +45,7 @@ export interface ResizeMemory {
   distance: number | undefined
   /** The pod's cgroup may have been left behind: a resize met a container that was not running. */
   suspect: boolean
+  healedMs: number | undefined
   restartCount: number | undefined
   /** The cgroup has been seen: what is not seen in it has not happened. */
   seesCgroup: boolean
@@ -62,6 +63,7 @@ export const noResize: ResizeMemory = {
   peer: undefined,
   distance: undefined,
   suspect: false,
+  healedMs: undefined,
   restartCount: undefined,
   seesCgroup: false,
   tooMuchSinceMs: undefined,

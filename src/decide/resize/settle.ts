@@ -1,5 +1,5 @@
 /** What the answer to an order teaches. */
-import type { ResizeOutcome } from '../../model.ts'
+import type { MemoryResources, ResizeAction, ResizeOutcome } from '../../model.ts'
 import { learnLimit } from '../limits.ts'
 import { longer, type ResizeMemory } from './ruling.ts'
 
@@ -62,17 +62,18 @@ export function settleResize(memory: ResizeMemory, outcome: ResizeOutcome): Resi
         const pause = { untilMs: atMs + lastsMs, lastsMs, why: message }
         return { ...memory, ordered: undefined, pause }
       }
-      const { from, to } = action
-      const distance = (to.limitBytes ?? 0) - (to.requestBytes ?? 0)
-      const most = Math.max(
-        from.requestBytes ?? from.limitBytes ?? 0,
-        Math.min(
-          ceiling.requestBytes ?? from.requestBytes ?? Infinity,
-          ceiling.limitBytes === undefined ? Infinity : ceiling.limitBytes - distance,
-        ),
-      )
+      const most = mostGranted(action, ceiling)
       const learned = learnLimit(memory.ceiling, most, message, atMs)
       return { ...memory, ordered: undefined, ceiling: learned }
     }
   }
+}
+
+/** The request up to which a refused raise would have been granted, by what was said of it or of the limit; else as it was. */
+function mostGranted({ from, to }: ResizeAction, ceiling: MemoryResources): number {
+  const had = from.requestBytes ?? from.limitBytes ?? 0
+  const { requestBytes, limitBytes } = ceiling
+  if (requestBytes === undefined && limitBytes === undefined) return had
+  const distance = (to.limitBytes ?? 0) - (to.requestBytes ?? 0)
+  return Math.max(had, Math.min(requestBytes ?? Infinity, (limitBytes ?? Infinity) - distance))
 }

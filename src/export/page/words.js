@@ -22,9 +22,10 @@ export function bytes(value) {
   return mib < 10_240 ? `${mib.toFixed(0)} MiB` : `${(mib / 1_024).toFixed(1)} GiB`
 }
 
-/** Of a GPU, whose memory is told in these everywhere. @param {number | null} value */
+/** Of a GPU, whose memory is told in these everywhere; little is not told as 0. @param {number | null} value */
 export function gibibytes(value) {
-  return value === null ? UNKNOWN : `${(value / 2 ** 30).toFixed(1)} GiB`
+  const gib = (value ?? 0) / 2 ** 30
+  return value === null || Math.abs(gib) < 0.1 ? bytes(value) : `${gib.toFixed(1)} GiB`
 }
 
 /** @param {number | null} ms */

@@ -17,29 +17,33 @@ const EVERY_MS = 5_000
 /** What dcgm-exporter waits between two collections, unless told otherwise. */
 const COLLECTED_EVERY_MS = 30_000
 const VALID_MS = 2 * COLLECTED_EVERY_MS
+/** Rises with each collection, on every GPU since Volta; among what dcgm-exporter shows by default. */
+const RISES = 'DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION'
 
 /** A finder that reads the page every 5 s. */
 export function dcgmFinder(dcgm: Dcgm, own: OwnPod, clock: Clock): GpuFinder {
   let found: Found = { gpus: undefined, why: 'dcgm-exporter has not answered yet', faults: [] }
   let asking = false
   let askedMs = -Infinity
-  let collected: { text: string; atMs: number } | undefined
+  let looks: ReadonlyMap<string, Look> = new Map()
 
   const ask = async () => {
     const samples = parseExposition(await dcgm.page()).filter(({ name }) => name.startsWith(PREFIX))
-    // The page tells no time. Some power or clock changes with each collection, and nothing does between two.
-    const text = samples.map(({ value }) => value).join(' ')
-    const atMs = collected ? clock.now() : clock.now() - COLLECTED_EVERY_MS
-    if (collected?.text !== text) collected = { text, atMs }
-    const { gpus, faults } = gpusOfPod(samples, own, collected.atMs)
-    if (clock.now() - collected.atMs > VALID_MS) {
-      const age = Math.round((clock.now() - collected.atMs) / 1_000)
-      throw new StokerError('DCGM_STALE', `${dcgm.url} has shown the same for ${age} s`)
-    }
+    const nowMs = clock.now()
+    looks = lookAt(samples, looks, nowMs)
+    const { gpus, faults } = gpusOfPod(samples, own, looks)
+    const isOld = ({ atMs }: GpuSeen) => nowMs - atMs > VALID_MS
+    const stale = gpus.filter(isOld).map(({ atMs, id }) => {
+      const age = Math.round((nowMs - atMs) / 1_000)
+      return new StokerError('DCGM_STALE', `${dcgm.url} has shown the same of ${id} for ${age} s`)
+    })
     if (gpus.length === 0 && faults.length === 0) {
       const whose = `container ${own.container} of pod ${own.pod} in namespace ${own.namespace}`
       throw new StokerError('DCGM_NO_ROWS', `${dcgm.url} has no memory of a GPU of ${whose}`)
     }
+    const [first] = stale
+    // Without one of them it would not be known which places the others have.
+    if (first) return { gpus: undefined, why: first.message, faults: [...faults, ...stale] }
     return { gpus, faults }
   }
 
@@ -67,6 +71,40 @@ function failure(error: unknown): Found {
   return { gpus: undefined, why: fault.message, faults: [fault] }
 }
 
+/** What was shown of a GPU at a look. */
+interface Look {
+  text: string
+  /** It is no older than this. */
+  atMs: number
+  lookedMs: number
+}
+
+/**
+ * The page tells no time, but something of each GPU changes with each collection, and nothing does between two: what has changed
+ * was collected since it was looked at last. Of a GPU that nobody looked at lately it is taken for granted that it is collected.
+ */
+function lookAt(samples: readonly Sample[], before: ReadonlyMap<string, Look>, nowMs: number) {
+  const groups = Map.groupBy(samples, uuidOf)
+  const whole = textOf(samples)
+  const looks = new Map<string, Look>()
+  for (const [uuid, rows] of groups) {
+    if (uuid === undefined) continue
+    // Of a GPU that nobody uses everything else may stay as it is.
+    const text = rows.some(({ name }) => name === RISES) ? textOf(rows) : whole
+    const last = before.get(uuid)
+    const changedMs = Math.max(last?.lookedMs ?? -Infinity, nowMs - COLLECTED_EVERY_MS)
+    looks.set(uuid, {
+      text,
+      atMs: last?.text === text ? last.atMs : changedMs,
+      lookedMs: nowMs,
+    })
+  }
+  return looks
+}
+
+const textOf = (samples: readonly Sample[]) => samples.map(({ value }) => value).join(' ')
+const uuidOf = (sample: Sample) => label(sample, 'UUID', 'gpu_uuid', 'uuid')
+
 const PREFIX = 'DCGM_FI_'
 const MIB = 1_048_576
 /** DCGM writes these and larger ones where it has no value: blank, not found, not supported, not permitted. */
@@ -88,7 +126,7 @@ interface Device {
 }
 
 /** The GPUs and slices that the page gives to the pod. */
-function gpusOfPod(samples: readonly Sample[], pod: OwnPod, atMs: number) {
+function gpusOfPod(samples: readonly Sample[], pod: OwnPod, looks: ReadonlyMap<string, Look>) {
   const devices = new Map<string, Device>()
   for (const sample of samples) addTo(devices, sample, pod)
   const all = [...devices.values()]
@@ -101,7 +139,9 @@ function gpusOfPod(samples: readonly Sample[], pod: OwnPod, atMs: number) {
   return {
     gpus: ours
       .filter(device => !device.unnumbered)
-      .map(device => seenOf(device, parents.indexOf(device.uuid), atMs)),
+      .map(device =>
+        seenOf(device, parents.indexOf(device.uuid), looks.get(device.uuid)?.atMs ?? -Infinity),
+      ),
     faults: ours
       .filter(device => device.unnumbered)
       .map(({ uuid }) => new StokerError('GPU_MIG_UNNUMBERED', `dcgm-exporter, of ${uuid}`)),
@@ -119,7 +159,7 @@ function label({ labels }: Sample, ...names: readonly string[]): string | undefi
 
 function addTo(devices: Map<string, Device>, sample: Sample, own: OwnPod): void {
   const { name, value } = sample
-  const uuid = label(sample, 'UUID', 'gpu_uuid', 'uuid')
+  const uuid = uuidOf(sample)
   if (uuid === undefined || !(value >= 0 && value < LEAST_BLANK)) return
   const instance = label(sample, 'GPU_I_ID', 'gpu_i_id', 'gpu_instance_id')
   const profile = label(sample, 'GPU_I_PROFILE', 'gpu_i_profile')

@@ -3,7 +3,7 @@ import type { GpuSeen } from '../../model.ts'
 
 /** What one source knows of the GPUs now. */
 export interface Found {
-  /** Undefined: it cannot tell, or what it told is too old. */
+  /** Undefined: it cannot tell, or what it told is too old. The ordinals are in nvidia-smi's order. */
   gpus: readonly GpuSeen[] | undefined
   /** Why it cannot tell. */
   why?: string

@@ -1,4 +1,4 @@
-/** Who may call: tokens, and rights on pods/resize. */
+/** Who may call: tokens, and rights on pods/resize and pods. */
 import type { Clock } from '../../clock.ts'
 import type { Random } from '../random.ts'
 import type { Identity } from './admission.ts'
@@ -13,6 +13,8 @@ export const admin: Identity = { user: 'admin', exempt: true }
 export class Access {
   /** `NAMESPACE/USER`: may patch pods/resize there. */
   readonly rights = new Set<string>()
+  /** The same of pods, for their deletion costs alone. */
+  readonly costRights = new Set<string>()
   readonly #tokens = new Map<string, Identity>()
   readonly #gone = new Map<string, number>()
   readonly #random: Random
@@ -54,6 +56,10 @@ export class Access {
 
   mayResize({ user, exempt }: Identity, namespace: string): boolean {
     return exempt === true || this.rights.has(`${namespace}/${user}`)
+  }
+
+  mayPatch({ user, exempt }: Identity, namespace: string): boolean {
+    return exempt === true || this.costRights.has(`${namespace}/${user}`)
   }
 }
 

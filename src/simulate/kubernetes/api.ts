@@ -1,10 +1,11 @@
-/** The API server's pods/resize: from a request to an answer, in the order the real one checks things. */
+/** The API server's pods/resize, and patches of a pod's annotations: from a request to an answer, in the order the real one checks things. */
 import type { Clock } from '../../clock.ts'
 import type { Random } from '../random.ts'
 import { Access } from './access.ts'
 import { admit, type Identity, type Namespace, type NodeInfo } from './admission.ts'
+import { refusalOf } from './annotations.ts'
 import { Faults, type Answer } from './faults.ts'
-import { changedFields } from './fields.ts'
+import { changedFields, isSame } from './fields.ts'
 import { sameSpec, type Pod } from './objects.ts'
 import {
   decoded,
@@ -88,12 +89,7 @@ export class ApiServer {
 
   async handle(request: Request): Promise<Answer> {
     await this.#clock.sleep(LATENCY_MS)
-    const fault = this.faults.next(request)
-    if (fault?.kind === 'delay') await this.#clock.sleep(fault.ms)
-    if (fault?.kind === 'reply') return fault.response
-    if (fault?.kind !== 'lost') return this.#answer(request)
-    if (fault.applied) this.#answer(request)
-    return fault.how
+    return this.faults.pass(request, this.#clock, () => this.#answer(request))
   }
 
   #answer(request: Request): Response {
@@ -104,52 +100,44 @@ export class ApiServer {
     const [, namespace = '', name = '', subresource] = path ?? []
     if (!path) return pathNotFound()
     const isResize = subresource === 'resize'
-    const mayPatch = isResize && request.method === 'PATCH' && this.access.mayResize(by, namespace)
+    const isPod = subresource === undefined
+    const may =
+      (isResize && this.access.mayResize(by, namespace)) ||
+      (isPod && this.access.mayPatch(by, namespace))
+    const mayPatch = may && request.method === 'PATCH'
     if (!mayPatch && !by.exempt) {
-      const resource = subresource === undefined ? 'pods' : `pods/${subresource}`
+      const resource = isPod ? 'pods' : `pods/${subresource}`
       const why = `User "${by.user}" cannot ${verbs[request.method]} resource "${resource}" in API group "" in the namespace "${namespace}"`
       return forbidden(name, why)
     }
-    if (subresource !== undefined && !(isResize && this.#profile.resize)) return pathNotFound()
+    if (!isPod && !(isResize && this.#profile.resize)) return pathNotFound()
     const pod = this.store.get(namespace, name)
     if (request.method === 'GET') return pod ? { status: 200, body: pod } : podNotFound(name)
-    if (!isResize) return methodNotAllowed()
+    if (isPod && request.method !== 'PATCH') return methodNotAllowed()
     const merge = MERGES[mediaType(request)]
     const isPut = request.method === 'PUT' && mediaType(request) === 'application/json'
     if (!merge && !isPut) return unsupportedMediaType()
     if (!pod) return podNotFound(name)
-    return this.#resize({ request, query: url.searchParams, by, pod }, merge)
+    const asked = { request, query: url.searchParams, by, pod }
+    const sent = mergedOf(asked, merge)
+    if ('status' in sent) return sent
+    return isPod ? this.#annotate(asked, sent) : this.#resize(asked, sent)
   }
 
-  #resize(
-    { request, query, by, pod }: Asked,
-    merge: ((target: unknown, patch: unknown) => unknown) | undefined,
-  ): Response {
-    const { name, namespace, uid, resourceVersion } = pod.metadata
-    let sent: unknown
-    try {
-      sent = JSON.parse(request.body)
-    } catch {
-      return badRequest('unexpected end of JSON input')
-    }
-    const unknown = unknownFields(sent).map(field => `unknown field "${field}"`)
-    if (hasBadQuantity(sent)) return undecodable(sent, BAD_QUANTITY)
-    if (unknown.length > 0 && query.get('fieldValidation') === 'Strict') {
-      return undecodable(sent, `strict decoding error: ${unknown.join(', ')}`)
-    }
-    // What is not a pod any more is found by validation, as the real one finds it.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-    const merged = decoded((merge ? merge(pod, sent) : sent) as Pod)
-    if (merged.metadata.name !== name) {
-      const why = `the name of the object (${merged.metadata.name}) does not match the name on the URL (${name})`
-      return badRequest(why)
-    }
-    if (merged.metadata.uid !== uid) {
-      const fixed = isInvalid('metadata.uid', merged.metadata.uid, 'field is immutable')
-      return invalid(name, [fixed, fixed])
-    }
-    if (merged.metadata.resourceVersion !== resourceVersion) return conflict(name)
+  #annotate({ request, query, by, pod }: Asked, { merged }: Sent): Response {
+    const bound = this.ownPodPolicy && !by.exempt
+    const refusal = refusalOf(pod, merged, by, bound)
+    if (refusal) return refusal
+    const { annotations, labels } = merged.metadata
+    const isSameAsBefore =
+      isSame(pod.metadata.annotations, annotations) && isSame(pod.metadata.labels, labels)
+    if (isSameAsBefore || query.get('dryRun') === 'All') return { status: 200, body: pod }
+    const manager = query.get('fieldManager') ?? writerOf(request)
+    return { status: 200, body: this.store.annotate(pod, merged.metadata, manager) }
+  }
 
+  #resize({ request, query, by, pod }: Asked, { merged, unknown }: Sent): Response {
+    const { name, namespace, uid } = pod.metadata
     const changed = resizedPod(pod, merged)
     const findings = validateResize(pod, changed, this.#profile)
     if (findings.length > 0) return invalid(name, findings)
@@ -183,6 +171,43 @@ export class ApiServer {
       ? this.store.wouldBe(pod, changed.spec, fields, manager)
       : this.store.resize(pod, changed.spec, fields, manager)
   }
+}
+
+/** The pod as a request would have it, and fields that Kubernetes does not have. */
+interface Sent {
+  merged: Pod
+  unknown: readonly string[]
+}
+
+function mergedOf(
+  { request, query, pod }: Asked,
+  merge: ((target: unknown, patch: unknown) => unknown) | undefined,
+): Sent | Response {
+  const { name, uid, resourceVersion } = pod.metadata
+  let sent: unknown
+  try {
+    sent = JSON.parse(request.body)
+  } catch {
+    return badRequest('unexpected end of JSON input')
+  }
+  const unknown = unknownFields(sent).map(field => `unknown field "${field}"`)
+  if (hasBadQuantity(sent)) return undecodable(sent, BAD_QUANTITY)
+  if (unknown.length > 0 && query.get('fieldValidation') === 'Strict') {
+    return undecodable(sent, `strict decoding error: ${unknown.join(', ')}`)
+  }
+  // What is not a pod any more is found by validation, as the real one finds it.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const merged = decoded((merge ? merge(pod, sent) : sent) as Pod)
+  if (merged.metadata.name !== name) {
+    const why = `the name of the object (${merged.metadata.name}) does not match the name on the URL (${name})`
+    return badRequest(why)
+  }
+  if (merged.metadata.uid !== uid) {
+    const fixed = isInvalid('metadata.uid', merged.metadata.uid, 'field is immutable')
+    return invalid(name, [fixed, fixed])
+  }
+  if (merged.metadata.resourceVersion !== resourceVersion) return conflict(name)
+  return { merged, unknown }
 }
 
 const BAD_QUANTITY =

@@ -1,4 +1,5 @@
 /** What can be made to go wrong on the way to the API server. */
+import type { Clock } from '../../clock.ts'
 import type { Request } from './api.ts'
 import type { Response } from './status.ts'
 
@@ -26,7 +27,21 @@ export class Faults {
     this.#planned = []
   }
 
-  next({ body }: Request): Fault | undefined {
+  /** What becomes of a request that `answer` would answer. */
+  async pass(
+    request: Request,
+    clock: Clock,
+    answer: () => Response | Promise<Response>,
+  ): Promise<Answer> {
+    const fault = this.#next(request)
+    if (fault?.kind === 'delay') await clock.sleep(fault.ms)
+    if (fault?.kind === 'reply') return fault.response
+    if (fault?.kind !== 'lost') return answer()
+    if (fault.applied) await answer()
+    return fault.how
+  }
+
+  #next({ body }: Request): Fault | undefined {
     const plan = this.#planned.find(({ which }) => which === 'all' || body.includes('"containers"'))
     if (!plan) return undefined
     plan.left--

@@ -8,7 +8,7 @@ const MOST_BYTES = 3 * 1024 * 1024
 
 /** @throws Error of node:net when the port is taken */
 export async function listen(
-  api: ApiServer,
+  api: Pick<ApiServer, 'handle'>,
   /** PEM. */
   { cert, key }: { cert: string; key: string },
   port: number,
@@ -32,7 +32,7 @@ export async function listen(
 }
 
 async function answer(
-  api: ApiServer,
+  api: Pick<ApiServer, 'handle'>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {

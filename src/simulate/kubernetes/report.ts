@@ -50,7 +50,7 @@ export function statusOf(known: Known, profile: Profile, nowMs: number): PodStat
     ...(sidecars.length > 0 && { initContainerStatuses: statuses(sidecars) }),
     containerStatuses: statuses(runs(spec.containers)),
     qosClass: pod.status.qosClass,
-    ...(profile.podLevel && podResources(known)),
+    ...(profile.podLevel === true && podResources(known)),
   }
 }
 

@@ -7,6 +7,8 @@ import { Amount } from './amount.ts'
 export interface MemoryUse {
   anonBytes: number
   fileBytes: number
+  /** Files in a volume that is memory (emptyDir of medium Memory): they cannot be given up. 0. */
+  volumeBytes?: number
 }
 
 export interface Ended {
@@ -83,8 +85,8 @@ export class PodRuntime {
 
   /** Bytes in use, files in memory included. */
   usage(run: ContainerRun): number {
-    const { anonBytes, fileBytes } = this.#held(run)
-    return anonBytes + fileBytes
+    const { anonBytes, fileBytes, volumeBytes = 0 } = this.#held(run)
+    return anonBytes + fileBytes + volumeBytes
   }
 
   /** The whole pod's usage as the kubelet knows it. */
@@ -99,12 +101,15 @@ export class PodRuntime {
   /** The containers that hold more than the kernel can keep within a limit, their own or the pod's. */
   overLimit(): ContainerRun[] {
     const running = this.containers.filter(run => run.state.kind === 'running')
-    const anon = (run: ContainerRun) => this.#held(run).anonBytes
-    const own = running.filter(run => anon(run) > (run.limitBytes ?? Infinity))
+    const kept = (run: ContainerRun) => {
+      const { anonBytes, volumeBytes = 0 } = this.#held(run)
+      return anonBytes + volumeBytes
+    }
+    const own = running.filter(run => kept(run) > (run.limitBytes ?? Infinity))
     if (own.length > 0) return own
-    const all = running.reduce((sum, run) => sum + anon(run), 0)
+    const all = running.reduce((sum, run) => sum + kept(run), 0)
     if (all <= (this.limitBytes ?? Infinity)) return []
-    return running.toSorted((one, other) => anon(other) - anon(one)).slice(0, 1)
+    return running.toSorted((one, other) => kept(other) - kept(one)).slice(0, 1)
   }
 
   #held(run: ContainerRun): MemoryUse {

@@ -4,7 +4,7 @@ import type { Random } from '../random.ts'
 import { changedFields, withOwner, type Fields } from './fields.ts'
 import { sameSpec, type Pod, type PodStatus } from './objects.ts'
 
-export type Change = 'added' | 'resized' | 'status' | 'deleting' | 'removed'
+export type Change = 'added' | 'resized' | 'annotated' | 'status' | 'deleting' | 'removed'
 
 export class Store {
   readonly #pods = new Map<string, Pod>()
@@ -54,6 +54,11 @@ export class Store {
   /** Who changed which fields is written down; `fields` may name more than was kept. */
   resize(pod: Pod, spec: Pod['spec'], fields: Fields, manager: string): Pod {
     return this.#put('resized', resized(pod, spec, fields, { manager, time: this.timestamp() }))
+  }
+
+  /** Annotations and labels as in `to`; the rest stays. */
+  annotate(pod: Pod, to: Pod['metadata'], manager: string): Pod {
+    return this.#put('annotated', annotated(pod, to, { manager, time: this.timestamp() }))
   }
 
   /** What `resize` would leave. */
@@ -131,6 +136,18 @@ function resized(
       }),
     },
   }
+}
+
+function annotated(
+  pod: Pod,
+  { annotations, labels }: Pod['metadata'],
+  owner: { manager: string; time: string },
+): Pod {
+  const { annotations: _, labels: _before, ...others } = pod.metadata
+  const metadata = { ...others, ...(annotations && { annotations }), ...(labels && { labels }) }
+  const fields = changedFields({ metadata: pod.metadata }, { metadata }) ?? {}
+  const managedFields = withOwner(pod.metadata.managedFields, fields, owner)
+  return { ...pod, metadata: { ...metadata, managedFields } }
 }
 
 /** As Kubernetes writes times. */

@@ -24,8 +24,8 @@ export function validateResize(old: Pod, changed: Pod, profile: Profile): Findin
   if (old.spec.os?.name === 'windows') {
     return [isForbidden('[]', 'windows pods cannot be resized')]
   }
-  if (old.spec.resources && !profile.podLevel) {
-    return [isForbidden('[]', 'pods with pod-level resources cannot be resized')]
+  if (old.spec.resources && profile.podLevel !== true) {
+    return [isForbidden('[]', profile.podLevel)]
   }
   const findings = validateSpec(changed)
   if (qosOf(old.spec) !== qosOf(changed.spec)) {

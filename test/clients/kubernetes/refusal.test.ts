@@ -113,11 +113,6 @@ t.test('refusals that were not recorded, by Kubernetes’ source', async t => {
       'RESIZE_LIMIT_RULE',
     ],
     [
-      422,
-      status('Pod "p1" is invalid: []: Forbidden: pods with pod-level resources cannot be resized'),
-      'RESIZE_POD_UNSUPPORTED',
-    ],
-    [
       403,
       status(
         'pods "p1" is forbidden: exceeded quota: q, requested: memory=450Mi, used: memory=600Mi, limited: memory=800Mi',
@@ -162,5 +157,17 @@ t.test('refusals that were not recorded, by Kubernetes’ source', async t => {
       { code: is, ...(ceiling && { ceiling }) },
       JSON.stringify(body),
     )
+  }
+})
+
+t.test('pods with resources of their own, as 1.34 and 1.35 refuse them', async t => {
+  const why = [
+    'pods with pod-level resources cannot be resized',
+    'resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled',
+  ]
+  for (const each of why) {
+    const message = `Pod "p1" is invalid: []: Forbidden: ${each}`
+    const { kubernetes } = await served(t, [{ status: 422, body: { kind: 'Status', message } }])
+    await t.rejects(kubernetes.read(), { code: 'RESIZE_POD_UNSUPPORTED' })
   }
 })

@@ -68,17 +68,25 @@ t.test('several models on several GPUs never ask for more than there is', t => {
     needMib: fc.integer({ min: 200, max: 2_400 }),
     loadShare: fc.double({ min: 0.8, max: 1, noNaN: true }),
     rate: fc.integer({ min: 0, max: 200 }),
+    // Some load while others are decided on, and what some need is known before.
+    loadMs: fc.integer({ min: 1, max: 30_000 }),
+    isKnown: fc.boolean(),
   })
   fc.assert(
     fc.property(
       fc.array(model, { minLength: 2, maxLength: 3 }),
       fc.integer({ min: 1, max: 3 }),
-      (models, gpus) => {
+      fc.integer({ min: 1_000, max: 20_000 }),
+      (models, gpus, readEveryMs) => {
         const devices = Array.from({ length: gpus }, () => ({ totalMib: 16_384 }))
         const world = new GpuWorld(
           devices,
-          models.map((one, at) => ({ key: `m${at}`, ...one })),
+          models.map(({ isKnown, ...one }, at) => {
+            const known = isKnown ? { gpuWorkerMemory: one.needMib * MIB } : {}
+            return { key: `m${at}`, ...one, policy: known }
+          }),
         )
+        world.readEveryMs = readEveryMs
         world.run(400)
         if (world.outOfMemory > 0) throw new Error('out of memory')
       },
@@ -125,7 +133,10 @@ t.test(
 )
 
 t.test('a GPU with an error gets no worker, not even the minimum', async t => {
-  const sick = { ...a100, told: { trouble: 'nvidia-smi says of GPU-0: Unknown Error' } }
+  const sick = {
+    ...a100,
+    told: { trouble: 'nvidia-smi says of GPU-0: Unknown Error. Look for Xid errors.' },
+  }
   const asked = { minWorkers: 2, gpuMemoryUnknown: 'grow' } as const
   const world = new GpuWorld(
     [sick],
@@ -135,7 +146,7 @@ t.test('a GPU with an error gets no worker, not even the minimum', async t => {
   t.equal(world.pool('m').workers.length, 1)
   t.match(world.last('m'), {
     reason: 'gpu_unhealthy',
-    because: /Not done: nvidia-smi says of GPU-0: Unknown Error/,
+    because: /Not done: nvidia-smi says of GPU-0: Unknown Error\. Look for Xid errors\.$/,
     inputs: { usable: 1 },
   })
 })

@@ -68,3 +68,16 @@ t.test('the gate looks at the GPU whose turn it is, not at the sum', async t => 
   t.equal(onTight, 2)
   t.match(world.last('m'), { reason: 'gpu_full', inputs: { gpu: { landing: ['GPU-1'], fits: 0 } } })
 })
+
+t.test('where it is not known which card has which number, nobody guesses', async t => {
+  const unnumbered = (totalMib: number) => ({ totalMib, told: { ordinal: undefined } })
+  const model = { key: 'm', workers: 1, needMib: 1_000, rate: 60 }
+  const world = new GpuWorld([unnumbered(81_920), unnumbered(16_384)], [model]).run(60)
+  t.equal(world.pool('m').workers.length, 1)
+  t.equal(world.memory.gpu.needs.size, 0, 'nothing is learnt of the wrong card')
+  t.match(world.last('m'), {
+    reason: 'gpu_unknown',
+    because: /the GPUs differ, .* CUDA_DEVICE_ORDER=PCI_BUS_ID/,
+    inputs: { gpu: { activity: null, freeBytes: null } },
+  })
+})

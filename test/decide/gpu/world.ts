@@ -26,6 +26,8 @@ export interface Model {
   rate?: number
   serviceMs?: number
   loadMs?: number
+  /** Its requests take so much longer, for a while after a worker is ready; the GPU does nothing more for that. */
+  warmUp?: { factor: number; ms: number }
   /** What TorchServe says that its workers run on; older ones do not. */
   device?: Description['device']
   policy?: Partial<typeof policy>
@@ -46,6 +48,9 @@ interface Pool extends Required<Omit<Model, 'workers'>> {
   pending: number
   latencyUs: number
   queueUs: number
+  /** Workers that were busy in the last second, and how long a request took. */
+  busy: number
+  lastServiceMs: number
 }
 
 /** A whole GPU or one slice, of which the agent is told `told`. */
@@ -57,12 +62,18 @@ export interface Device {
   beside?: readonly { totalMib: number; usedMib: number }[]
   /** Used by somebody else. */
   strangersMib?: number
+  /** So many busy workers leave it no time; with more, all are slower. Absent: it is never full. */
+  fullWith?: number
+  /** Its activity is told. */
+  tellsActivity?: boolean
 }
 
 export class GpuWorld {
   nowMs = 1_000_000
+  readonly startMs = this.nowMs
   memory = emptyMemory
   readonly decisions: Decision[] = []
+  podDemand: number | undefined
   readonly pools: Pool[]
   readonly devices: readonly Device[]
   /** The most that was ever used of each device, and loads that found no room. */
@@ -91,17 +102,20 @@ export class GpuWorld {
       loadMs: 2_000,
       policy: {},
       device: undefined,
+      warmUp: { factor: 1, ms: 0 },
       ...model,
       workers: [],
       requests: 0,
       pending: 0,
       latencyUs: 0,
       queueUs: 0,
+      busy: 0,
+      lastServiceMs: 0,
     }))
     for (const [at, { workers }] of models.entries()) {
       const pool = this.pools[at]
       if (pool) this.#add(pool, workers)
-      for (const worker of pool?.workers ?? []) worker.readyMs = this.nowMs
+      for (const worker of pool?.workers ?? []) worker.readyMs = this.nowMs - 600_000
     }
   }
 
@@ -169,23 +183,35 @@ export class GpuWorld {
 
   #serve(pool: Pool): void {
     const ready = pool.workers.filter(worker => worker.readyMs <= this.nowMs)
+    const serviceMs = this.#serviceMs(pool, ready)
     // Clients that wait for answers: never more than half the queue, so that nothing is rejected.
-    const capacity = (ready.length * 1_000) / pool.serviceMs
+    const capacity = (ready.length * 1_000) / serviceMs
     const arrivals = Math.min(pool.rate, capacity + Math.max(0, QUEUE / 2 - pool.pending))
     const served = Math.min(pool.pending + arrivals, capacity)
     pool.requests += arrivals
     pool.pending += arrivals - served
-    pool.latencyUs += served * pool.serviceMs * 1_000 + pool.pending * 1e6
+    pool.latencyUs += served * serviceMs * 1_000 + pool.pending * 1e6
+    pool.busy = (served * serviceMs) / 1_000
+    pool.lastServiceMs = serviceMs
     pool.queueUs += pool.pending * 1e6
     if (served >= ready.length) for (const worker of ready) worker.served = true
+  }
+
+  #serviceMs({ serviceMs, warmUp }: Pool, ready: readonly Simulated[]): number {
+    const full = Math.max(1, ready.length / (this.devices[0]?.fullWith ?? Infinity))
+    const isWarm = ({ readyMs }: Simulated) => this.nowMs - readyMs >= warmUp.ms
+    const speeds = ready.map(worker => (isWarm(worker) ? 1 : 1 / warmUp.factor))
+    const speed = speeds.reduce((sum, one) => sum + one, 0) / ready.length
+    return (serviceMs * full) / (speed || 1)
   }
 
   #decide(): void {
     const seen = this.#observe()
     const policyOf = (model: string) => ({ ...policy, maxWorkers: 100, ...this.pool(model).policy })
-    const policies = { pool: policyOf, memory: leftAlone }
-    const { decisions, memory } = decide(policies, this.memory, seen, this.nowMs)
+    const policies = { pool: policyOf, memory: leftAlone, deletionCost: false }
+    const { decisions, memory, podDemand } = decide(policies, this.memory, seen, this.nowMs)
     this.memory = memory
+    this.podDemand = podDemand
     this.decisions.push(...decisions)
     for (const { action } of decisions) if (action) this.#outcomes.push(this.#act(action))
   }
@@ -240,7 +266,14 @@ export class GpuWorld {
     return [...others, first]
   }
 
-  #gpu({ reservedMib = 0, told, totalMib }: Device, ordinal: number): GpuSeen {
+  #activity({ fullWith = Infinity, tellsActivity = false }: Device): number | undefined {
+    if (!tellsActivity) return undefined
+    const busy = this.pools.map(pool => (pool.busy * pool.serviceMs) / (pool.lastServiceMs || 1))
+    return Math.min(1, busy.reduce((sum, one) => sum + one, 0) / fullWith)
+  }
+
+  #gpu(device: Device, ordinal: number): GpuSeen {
+    const { reservedMib = 0, told, totalMib } = device
     const used = Math.min(this.usedMib(ordinal), totalMib - reservedMib)
     return {
       id: `GPU-${ordinal}`,
@@ -250,7 +283,7 @@ export class GpuWorld {
       totalBytes: totalMib * MIB,
       usedBytes: used * MIB,
       freeBytes: (totalMib - reservedMib - used) * MIB,
-      activity: undefined,
+      activity: this.#activity(device),
       sharing: undefined,
       source: 'nvidia_smi',
       atMs: this.nowMs,
@@ -292,8 +325,8 @@ export class GpuWorld {
     return { key: pool.key, description, counters: this.#counters(pool) }
   }
 
-  #counters({ latencyUs, queueUs, requests, serviceMs }: Pool): PoolSeen['counters'] {
-    const predictionMs = requests > 0 ? serviceMs : undefined
+  #counters({ lastServiceMs, latencyUs, queueUs, requests }: Pool): PoolSeen['counters'] {
+    const predictionMs = requests > 0 ? lastServiceMs : undefined
     const value = { requests, latencyUs, queueUs, predictionMs }
     return { state: 'fresh', value, atMs: this.nowMs }
   }

@@ -1,55 +1,8 @@
 /** Goal: of a node-wide page only what is this pod's, and no sentinel taken for a number. Method: a real HTTP server. */
-import { createServer } from 'node:http'
-import t, { type Test } from 'tap'
-import { createDcgm } from '../../../src/clients/dcgm.ts'
+import t from 'tap'
 import type { Observation } from '../../../src/model.ts'
-import { dcgmFinder } from '../../../src/observe/gpu/dcgm.ts'
-import { MIB, movable, onGpu, watching } from './rig.ts'
-
-const own = { container: 'torchserve', namespace: 'models', pod: 'serve-7d9f' }
-const other = { container: 'train', namespace: 'models', pod: 'train-0' }
-const card = {
-  gpu: '0',
-  UUID: 'GPU-1',
-  device: 'nvidia0',
-  modelName: 'NVIDIA A100',
-  Hostname: 'n1',
-}
-const slice = { ...card, GPU_I_PROFILE: '1g.10gb', GPU_I_ID: '9' }
-
-const line = (name: string, labels: Record<string, string>, value: number | string) =>
-  `DCGM_FI_${name}{${Object.entries(labels)
-    .map(([key, text]) => `${key}="${text}"`)
-    .join(',')}} ${value}`
-const memory = (
-  labels: Record<string, string>,
-  used: number | string,
-  free: number | string,
-  reserved = 0,
-) => [
-  line('DEV_FB_USED', labels, used),
-  line('DEV_FB_FREE', labels, free),
-  line('DEV_FB_RESERVED', labels, reserved),
-]
-
-async function dcgm(
-  t: Test,
-  lines: readonly string[],
-  settings: Parameters<typeof watching>[3] = {},
-) {
-  const served = { lines, status: 200 }
-  const server = createServer((_, reply) => {
-    reply.writeHead(served.status, { 'content-type': 'text/plain' })
-    reply.end(`# HELP DCGM_FI_DEV_FB_USED x\n${served.lines.join('\n')}\n`)
-  })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => server.close())
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : 0
-  const { clock, time } = movable()
-  const client = createDcgm({ base: new URL(`http://127.0.0.1:${port}`), caFile: undefined, clock })
-  return { ...(await watching(t, [dcgmFinder(client, own, clock)], clock, settings)), served, time }
-}
+import { card, dcgm, line, memory, other, own, slice } from './exporter.ts'
+import { MIB, onGpu, watching } from './rig.ts'
 
 const labels = (instance = '', profile = '') =>
   `{gpu="GPU-1",gpu_instance="${instance}",profile="${profile}",source="dcgm"}`
@@ -190,25 +143,6 @@ t.test('without rows of this pod nothing is known, and the note says so', async 
   t.same(await metrics(), ['stoker_notes{code="DCGM_NO_ROWS"} 1'])
 })
 
-t.test('an exporter that fails, and one that shows the same for ever', async t => {
-  const { look, served, settle, time } = await dcgm(t, memory({ ...card, ...own }, 1, 79_000))
-  const after = async (ms: number) => {
-    time.aheadMs += ms
-    for (let tries = 0; tries < 10; tries++) {
-      look()
-      await new Promise(resolve => setTimeout(resolve, 10))
-    }
-    return look()
-  }
-  t.match(await settle(), { gpus: { state: 'fresh' } })
-  t.match(await after(25_000), { gpus: { state: 'fresh' } }, 'two collections apart at most')
-  t.match(await after(30_000), { gpus: { state: 'absent' }, notes: [{ code: 'DCGM_STALE' }] })
-  served.lines = memory({ ...card, ...own }, 2, 78_999)
-  t.match(await after(10_000), { gpus: { state: 'fresh', value: [{ usedBytes: 2 * MIB }] } })
-  served.status = 503
-  t.match(await after(10_000), { gpus: { state: 'absent' }, notes: [{ code: 'DCGM_UNREADABLE' }] })
-})
-
 t.test('what the settings say', async t => {
   const rows = memory({ ...card, ...own }, 10_000, 71_000, 920)
   const limited = await dcgm(t, rows, { memory: 40_960 * MIB, sharing: 'none' })
@@ -272,7 +206,7 @@ t.test('as long as no worker was on a GPU nobody is asked', async t => {
 function seenIn({ gpus }: Pick<Observation, 'gpus'>) {
   if (gpus.state !== 'fresh') throw new Error('nothing is known')
   return gpus.value
-    .map(gpu => [gpu.ordinal, gpu.id, gpu.usedBytes] as const)
+    .map(gpu => [gpu.ordinal ?? -1, gpu.id, gpu.usedBytes] as const)
     .toSorted((a, b) => a[0] - b[0] || a[1].localeCompare(b[1]))
 }
 

@@ -9,6 +9,7 @@ import { createExport } from '../../../src/export/server.ts'
 import type { Description, Observation, PoolSeen } from '../../../src/model.ts'
 import { smiListing, smiXml, type Card } from '../../../src/simulate/nvidia-smi.ts'
 import type { GpuPolicy } from '../../../src/config.ts'
+import type { GpuEnvironment } from '../../../src/observe/gpu/cuda.ts'
 import { createGpuWatch } from '../../../src/observe/gpu/gpus.ts'
 import { smiFinder } from '../../../src/observe/gpu/smi.ts'
 import type { GpuFinder } from '../../../src/observe/gpu/source.ts'
@@ -80,9 +81,17 @@ export async function watching(
   t: Test,
   finders: readonly GpuFinder[],
   clock = wallClock,
-  settings: Partial<GpuPolicy> = {},
+  settings: Partial<GpuPolicy> & { environment?: GpuEnvironment | undefined } = {},
 ) {
-  const watch = createGpuWatch({ policy: { ...auto, ...settings }, clock, finders, host })
+  // Unless a test says otherwise, a machine on which TorchServe sees what everybody sees.
+  const environmentOf = () => ('environment' in settings ? settings.environment : {})
+  const watch = createGpuWatch({
+    policy: { ...auto, ...settings },
+    clock,
+    finders,
+    host,
+    environmentOf,
+  })
   const config = {
     mode: 'act',
     tickMs: 1_000,
@@ -121,11 +130,18 @@ export async function watching(
         line => /^stoker_(gpu|notes)/.test(line) && !line.startsWith('stoker_gpu_reading_age'),
       )
   }
-  return { look, settle, metrics }
+  /** How old the readings are that it shows, in seconds. */
+  const ages = async () => {
+    const page = await (await fetch(`${url}/metrics`)).text()
+    return [...page.matchAll(/^stoker_gpu_reading_age_seconds\{.*\} (.*)$/gm)].map(([, age]) =>
+      Number(age),
+    )
+  }
+  return { look, settle, metrics, ages }
 }
 
-/** The same over a program that plays a scene. */
-export async function smiWatching(t: Test, first: Scene, timeoutMs = 10_000) {
+/** A program called nvidia-smi that plays a scene, and where to find it. */
+export function smiProgram(t: Test, first: Scene) {
   const folder = t.testdir({ query: '', listing: '' })
   const play = ({ query, listing = '', after = '' }: Scene) => {
     writeFileSync(join(folder, 'query'), query)
@@ -135,8 +151,13 @@ export async function smiWatching(t: Test, first: Scene, timeoutMs = 10_000) {
     chmodSync(join(folder, 'nvidia-smi'), 0o755)
   }
   play(first)
+  return { play, folder, env: { PATH: `${folder}:${process.env['PATH']}` } }
+}
+
+/** The same over a program that plays a scene. */
+export async function smiWatching(t: Test, first: Scene, timeoutMs = 10_000) {
+  const { env, folder, play } = smiProgram(t, first)
   const { clock, time } = movable()
-  const env = { PATH: `${folder}:${process.env['PATH']}` }
   const smi = createNvidiaSmi({ clock, env, timeoutMs })
   return { ...(await watching(t, [smiFinder(smi, clock)], clock)), play, time, folder }
 }

@@ -23,6 +23,17 @@ t.test('a source that fails takes its series along, and brings them back', async
   t.equal((await metrics()).length, 5)
 })
 
+t.test('how old a reading is can be seen', async t => {
+  const { ages, look, settle, time } = await smiWatching(t, scene(a100), 600_000)
+  await settle()
+  const [young = Number.NaN] = await ages()
+  t.ok(young < 2)
+  time.aheadMs += 4_000
+  look()
+  const [older = Number.NaN] = await ages()
+  t.ok(older - young >= 4 && older - young < 5, `${young} and ${older}`)
+})
+
 t.test('while it hangs, what it said before grows old and goes', async t => {
   const { look, metrics, play, settle, time } = await smiWatching(t, scene(a100), 600_000)
   await settle()

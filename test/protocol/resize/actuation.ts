@@ -79,11 +79,22 @@ const BURSTABLE: readonly Change[] = [
   },
 ]
 
-/** Each change is made and taken back; the container is restarted only where its policy says so. */
-function changes(qos: string, rows: readonly Change[], sidecar: ContainerShape): Case[] {
+/** A sidecar's memory before and after. */
+const SIDECAR = ['64Mi', '96Mi'] as const
+
+/**
+ * Each change is made and taken back; the container is restarted only where its policy says so. `both`: the sidecar, an init
+ * container that is restarted, is changed with it.
+ */
+function changes(
+  qos: string,
+  rows: readonly Change[],
+  sidecar: ContainerShape,
+  both = false,
+): Case[] {
   return rows.flatMap(({ name, requests, limits }) =>
     POLICIES.map(([label, resizePolicy]): Case => ({
-      name: `${qos} pod - 1 container with ${name} (${label})`,
+      name: `${qos} pod - 1 container with ${name}${both ? ' & resize initContainers' : ''} (${label})`,
       needs: 'node',
       run: async (t, target, namespace) => {
         const state = (place: 0 | 1) => ({
@@ -100,9 +111,15 @@ function changes(qos: string, rows: readonly Change[], sidecar: ContainerShape):
         )
         const restarts = touched.some(resource => resizePolicy[resource] === 'RestartContainer')
         for (const [round, place] of ([1, 0] as const).entries()) {
-          const answer = await resize(target, pod, to({ torchserve: state(place) }))
+          const { spec } = to({ torchserve: state(place) })
+          const small = SIDECAR[both ? place : 0]
+          const initContainers = [{ name: sidecar.name, resources: memory(small, small) }]
+          const body = { spec: both ? { ...spec, initContainers } : spec }
+          const answer = await resize(target, pod, body)
           t.equal(answer.status, 200, answer.message)
           const now = await done(target, pod)
+          const [beside] = now.status.initContainerStatuses ?? []
+          t.match(beside, { restartCount: 0, resources: { limits: { memory: small } } })
           t.strictSame(resourcesOf(now, 'torchserve'), state(place))
           const status = now.status.containerStatuses?.[0]
           t.equal(status?.restartCount, restarts ? round + 1 : 0, 'restarts')
@@ -146,8 +163,40 @@ const three = (name: string, after: readonly string[]): Case => ({
   },
 })
 
+const various: Case = {
+  name: 'Burstable pod - 6 containers - various operations performed (including adding limits and requests)',
+  needs: 'node',
+  run: async (t, target, namespace) => {
+    const cpu = { cpu: '50m' }
+    const amounts = { memory: '256Mi' }
+    const rows: readonly [string, ContainerShape, ReturnType<typeof memory>][] = [
+      ['c1', container('c1', cpu), { requests: { cpu: '60m' }, limits: { cpu: '200m' } }],
+      ['c2', container('c2', amounts), memory('128Mi', '512Mi')],
+      ['c3', container('c3', { ...cpu, ...amounts }), memory('128Mi')],
+      ['c4', container('c4', cpu), { requests: { cpu: '40m', memory: '256Mi' } }],
+      ['c5', container('c5', amounts), { requests: { cpu: '50m', memory: '384Mi' } }],
+      ['c6', container('c6', amounts, { memory: '1Gi' }), memory('384Mi', '768Mi')],
+    ]
+    const pod = await target.create(namespace, { containers: rows.map(([, shape]) => shape) })
+    const body = to(Object.fromEntries(rows.map(([name, , change]) => [name, change])))
+    const answer = await resize(target, pod, body)
+    t.equal(answer.status, 200, answer.message)
+    const now = await done(target, pod)
+    for (const [name, shape, change] of rows) {
+      const resources = resourcesOf(now, name)
+      t.match(resources.requests, { ...shape.requests, ...change.requests }, `${name}: requests`)
+      t.match(resources.limits ?? {}, { ...shape.limits, ...change.limits }, `${name}: limits`)
+    }
+    t.ok(now.status.containerStatuses?.every(({ restartCount }) => restartCount === 0))
+    const limits = await nodeOf(target).limits(pod)
+    t.equal(limits.containers['c2'], 512 * MiB, 'added')
+    t.equal(limits.containers['c6'], 768 * MiB, 'lowered')
+    t.equal(limits.pod, undefined, 'others have none, so the pod has none')
+  },
+}
+
 const adding: Case = {
-  name: 'Burstable pod - containers that get limits and requests they had not',
+  name: 'Burstable pod - the last containers without a limit get one: so does the pod',
   needs: 'node',
   run: async (t, target, namespace) => {
     const pod = await target.create(namespace, {
@@ -181,10 +230,18 @@ const equivalents: Case = {
         container('torchserve', { cpu: '2m', memory: '2Gi' }, { cpu: '10m', memory: '4Gi' }),
       ],
     })
-    const answer = await resize(target, pod, to({ torchserve: { requests: { cpu: '1m' } } }))
-    t.equal(answer.status, 200, answer.message)
-    const now = await done(target, pod)
-    t.equal(now.status.containerStatuses?.[0]?.restartCount, 0)
+    for (const [request, limit] of [
+      ['1m', '5m'],
+      ['2m', '10m'],
+    ] as const) {
+      const cpu = { requests: { cpu: request }, limits: { cpu: limit } }
+      const answer = await resize(target, pod, to({ torchserve: cpu }))
+      t.equal(answer.status, 200, answer.message)
+      const now = await done(target, pod)
+      const status = now.status.containerStatuses?.[0]
+      t.equal(status?.restartCount, 0)
+      t.match(status?.resources, cpu, 'the status says what was asked for')
+    }
   },
 }
 
@@ -263,10 +320,12 @@ const quick: Case = {
 
 export const actuation: readonly Case[] = [
   ...changes('Guaranteed', GUARANTEED, guaranteed.sidecars[0] ?? { name: 'agent' }),
+  ...changes('Guaranteed', GUARANTEED, guaranteed.sidecars[0] ?? { name: 'agent' }, true),
   ...changes('Burstable', BURSTABLE, burstable.sidecars[0] ?? { name: 'agent' }),
   three('net increase', ['3Gi', '3Gi', '1Gi']),
   three('net decrease', ['1Gi', '1Gi', '3Gi']),
   three('one up, one down', ['3Gi', '1Gi', '2Gi']),
+  various,
   adding,
   equivalents,
   unseen,

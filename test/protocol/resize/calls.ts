@@ -32,6 +32,8 @@ interface Sent {
   type?: string
   query?: string
   token?: string
+  /** Empty: the pod itself. */
+  subresource?: '' | '/resize'
 }
 
 const CALL_MS = 10_000
@@ -49,9 +51,15 @@ export async function resize(
   target: ResizeTarget,
   { namespace, name }: Pick<PodRef, 'namespace' | 'name'>,
   body: unknown,
-  { method = 'PATCH', type, query = '', token = target.adminToken }: Sent = {},
+  {
+    method = 'PATCH',
+    type,
+    query = '',
+    token = target.adminToken,
+    subresource = '/resize',
+  }: Sent = {},
 ): Promise<Answer> {
-  const path = `/api/v1/namespaces/${namespace}/pods/${name}/resize${query}`
+  const path = `/api/v1/namespaces/${namespace}/pods/${name}${subresource}${query}`
   const reply = await request(`${target.url}${path}`, {
     method,
     dispatcher: connectionsTo(target),

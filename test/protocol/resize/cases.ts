@@ -2,6 +2,7 @@
 import t from 'tap'
 import { actuation } from './actuation.ts'
 import { admission } from './admission.ts'
+import { deletionCosts } from './deletion-cost.ts'
 import { disturbances } from './disturbances.ts'
 import { identity } from './identity.ts'
 import { memoryInUse } from './memory.ts'
@@ -20,6 +21,7 @@ const groups: readonly Group[] = [
   { name: 'validation', cases: validation },
   { name: 'admission', cases: admission },
   { name: 'identity', cases: identity },
+  { name: 'deletion cost', cases: deletionCosts },
   { name: 'actuation', cases: actuation },
   { name: 'waiting', cases: waiting },
   { name: 'memory in use', cases: memoryInUse, jobs: 8 },

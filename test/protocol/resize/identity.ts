@@ -123,7 +123,7 @@ const plainBytes: Case = {
 }
 
 const claims: Case = {
-  name: 'DRA-claims: a container that claims a device is refused, even when nothing is asked for',
+  name: 'DRA-claims: a container that claims a device is refused before 1.37, even when nothing is asked for',
   since: '1.34',
   run: async (t, target, namespace) => {
     const claiming = {
@@ -132,6 +132,12 @@ const claims: Case = {
     }
     const pod = await target.create(namespace, { ...burstable, containers: [claiming] })
     const { kubernetes } = await agentIn(t, target, pod)
+    if (target.version >= '1.37') {
+      t.equal((await kubernetes.read()).uid, pod.uid)
+      const raised = await kubernetes.resize({ requestBytes: 3 * GiB })
+      t.equal(raised.container.desired.requestBytes, 3 * GiB)
+      return
+    }
     await t.rejects(kubernetes.read(), {
       code: 'RESIZE_POD_UNSUPPORTED',
       message: /only cpu and memory resources are mutable/,
@@ -139,6 +145,23 @@ const claims: Case = {
     await t.rejects(kubernetes.resize({ requestBytes: 3 * GiB }), {
       code: 'RESIZE_POD_UNSUPPORTED',
     })
+  },
+}
+
+const podLevel: Case = {
+  name: 'a pod with resources of its own is refused before 1.36',
+  since: '1.34',
+  run: async (t, target, namespace) => {
+    const resources = { requests: { memory: '4Gi' }, limits: { memory: '6Gi' } }
+    const pod = await target.create(namespace, { ...burstable, resources })
+    const { kubernetes } = await agentIn(t, target, pod)
+    if (target.version < '1.36') {
+      await t.rejects(kubernetes.read(), { code: 'RESIZE_POD_UNSUPPORTED', status: 422 })
+      return
+    }
+    t.equal((await kubernetes.read()).podLevelResources, true)
+    const raised = await kubernetes.resize({ requestBytes: 3 * GiB })
+    t.equal(raised.container.desired.requestBytes, 3 * GiB)
   },
 }
 
@@ -173,5 +196,6 @@ export const identity: readonly Case[] = [
   rotated,
   plainBytes,
   claims,
+  podLevel,
   parallel,
 ]

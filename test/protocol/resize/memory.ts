@@ -75,6 +75,28 @@ const below = (what: string, use: ReturnType<typeof held>): Case => ({
   },
 })
 
+const volume: Case = {
+  name: 'a volume that is memory: up, down, and not below what its files take',
+  needs: 'node',
+  run: async (t, target, namespace) => {
+    const pod = await target.create(namespace, modest)
+    await nodeOf(target).use(pod, 'torchserve', { ...held(10), volumeBytes: 180 * MiB })
+    await target.clock.sleep(SAMPLED_MS)
+    for (const limit of [500, 300]) {
+      await resize(target, pod, to({ torchserve: memory('100Mi', `${limit}Mi`) }))
+      await done(target, pod)
+      t.equal(await limitOf(target, pod), limit * MiB)
+    }
+    await resize(target, pod, to({ torchserve: memory('100Mi', '150Mi') }))
+    await said(target, pod, 'InProgress', 'Error', 40_000)
+    t.equal(await limitOf(target, pod), 300 * MiB, 'refused')
+    const back = await resize(target, pod, to({ torchserve: memory('100Mi', '300Mi') }))
+    t.equal(back.status, 200, back.message)
+    const now = await done(target, pod, 5_000)
+    t.equal(now.status.containerStatuses?.[0]?.restartCount, 0)
+  },
+}
+
 const freed: Case = {
   name: 'a refused decrease is made by itself once the memory is free',
   needs: 'node',
@@ -194,6 +216,7 @@ export const memoryInUse: readonly Case[] = [
   slightly,
   below('memory of its own', held(300)),
   below('page cache', held(10, 280)),
+  volume,
   freed,
   missing,
   twice,

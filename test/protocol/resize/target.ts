@@ -31,6 +31,8 @@ export interface ResizeTarget {
   clock: Clock
   /** Makes a namespace whose service account `default` may patch pods/resize. Stoker's policy is in force everywhere. */
   addNamespace(name: string): Promise<void>
+  /** Lets the service account of the namespace patch pods for their deletion costs. Stoker's policy for that is in force, too. */
+  allowCosts(namespace: string): Promise<void>
   /** All its containers run as its spec says. On the node with 8 cpus and 16 GiB, unless the shape names another. */
   create(namespace: string, shape: Shape): Promise<PodRef>
   /** Deletes it; with a grace period it stays for so long. */
@@ -51,6 +53,8 @@ export interface ResizeTarget {
 
 /** The node with its kubelet. */
 export interface Node {
+  /** Whether the node takes one more pod; it stays if so. No scheduler is asked. */
+  admits(namespace: string, shape: Shape): Promise<boolean>
   /** What the pod's container holds from soon on. */
   use(pod: PodRef, container: string, use: MemoryUse): Promise<void>
   /** The memory limits of the cgroups; undefined: none. Containers that do not run are left out. */

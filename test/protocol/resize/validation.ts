@@ -177,6 +177,29 @@ const replaced: Case[] = (
   },
 }))
 
+/** From Kubernetes 1.36 on it depends on what the node's kubelet says it can. */
+const plainInit: Case = {
+  name: 'Burstable pod - nonrestartable initContainer',
+  run: async (t, target, namespace) => {
+    const setup = container('setup', { cpu: '50m', memory: '64Mi' })
+    const pod = await target.create(namespace, { ...burstable, initContainers: [setup] })
+    const resources = memory('96Mi')
+    const body = { spec: { initContainers: [{ name: 'setup', resources }] } }
+    const answer = await resize(target, pod, body)
+    if (target.version < '1.36') {
+      t.equal(answer.status, 422, answer.message)
+      t.match(answer.message, 'resources for non-sidecar init containers are immutable')
+    } else if (answer.status !== 200) {
+      t.equal(answer.status, 403)
+      t.match(answer.message, 'requires features InPlacePodVerticalScalingInitContainers')
+    }
+    const now = resourcesOf(await read(target, pod), 'setup').requests?.['memory']
+    t.equal(now, answer.status === 200 ? '96Mi' : '64Mi')
+    const raised = await resize(target, pod, to({ torchserve: memory('3Gi') }))
+    t.equal(raised.status, 200, 'the others of its pod can be changed')
+  },
+}
+
 const notations: Case = {
   name: 'amounts are stored in one notation for each base; another base is a write, and no change',
   run: async (t, target, namespace) => {
@@ -310,6 +333,7 @@ const rounds: Case = {
 export const validation: readonly Case[] = [
   ...table,
   ...replaced,
+  plainInit,
   notations,
   nothing,
   forms,

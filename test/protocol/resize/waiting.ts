@@ -1,5 +1,5 @@
 /** A node with less than is asked for: what waits, in which order it is served, and what blocks nobody. */
-import { limitOf } from './actuation.ts'
+import { limitOf, nodeOf } from './actuation.ts'
 import {
   agentIn,
   burstable,
@@ -14,6 +14,7 @@ import {
   resourcesOf,
   said,
   to,
+  waitFor,
 } from './calls.ts'
 import type { Case, PodRef, ResizeTarget, Shape } from './target.ts'
 
@@ -48,9 +49,32 @@ const deferred: Case = {
     t.equal(resourcesOf(waiting, 'torchserve').requests?.['memory'], '4Gi', 'wished')
     t.equal(waiting.status.containerStatuses?.[0]?.allocatedResources?.['memory'], '2Gi')
     t.equal(amountOf(waiting), '2Gi')
-    t.equal(waiting.status.observedGeneration, waiting.metadata.generation)
+    // A kubelet may publish the condition a moment earlier than the generation it has seen.
+    await waitFor(target, 'it is seen', 5_000, async () => {
+      const { status, metadata } = await read(target, pod)
+      return status.observedGeneration === metadata.generation
+    })
     await target.remove(filler, 2_000)
     t.equal(amountOf(await done(target, pod, 10_000)), '4Gi')
+  },
+}
+
+/** As the scheduler's own view of it: what was accepted counts, not what is wished for. */
+const roomMade: Case = {
+  name: 'pod-resize-scheduler-tests: a pod that shrinks makes room for one that did not fit',
+  needs: 'node',
+  run: async (t, target, namespace) => {
+    const first = await target.create(namespace, holding('8Gi', { name: 'first' }))
+    const second = await target.create(namespace, holding('6Gi', { name: 'second' }))
+    const one = (name: string) => nodeOf(target).admits(namespace, holding('4Gi', { name }))
+    t.equal(await one('third'), false, '4 GiB beside 14 of 16')
+    await resize(target, second, request('4Gi'))
+    await done(target, second)
+    t.equal(await one('fourth'), true, 'beside 12')
+    t.equal(await one('fifth'), false)
+    await resize(target, first, request('4Gi'))
+    await done(target, first)
+    t.equal(await one('sixth'), true)
   },
 }
 
@@ -212,6 +236,7 @@ const restartedAgent: Case = {
 
 export const waiting: readonly Case[] = [
   deferred,
+  roomMade,
   reverted,
   late,
   limitOnly,

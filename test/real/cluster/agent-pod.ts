@@ -6,13 +6,13 @@ import { buildStandIn } from './stand-in.ts'
 
 export const AGENT_IMAGE = 'stoker.local/stoker:test'
 
-/** Builds the image and makes it known to the node; the path of its archive. */
-export async function importAgent(node: Node): Promise<string> {
+/** Builds the image and makes it known to the node by this name; the path of its archive. */
+export async function importAgent(node: Node, name = AGENT_IMAGE): Promise<string> {
   const repository = join(import.meta.dirname, '..', '..', '..')
   const folder = join(node.folder, 'stand-in')
   mkdirSync(folder)
   await buildStandIn(node.builder, join(repository, 'Dockerfile'), folder)
-  const archive = await node.builder.build(AGENT_IMAGE, repository)
+  const archive = await node.builder.build(name, repository)
   await node.importImages(archive)
   return archive
 }

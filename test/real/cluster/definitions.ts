@@ -1,7 +1,7 @@
 /** Custom resources of others, as their own Go modules define them; the project holds no copies. */
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { MissingTool } from '../missing.ts'
 import type { Body, Client } from './client.ts'
@@ -18,7 +18,7 @@ interface Module {
   definitions: readonly string[]
 }
 
-const keda: Module = {
+export const keda: Module = {
   path: 'github.com/kedacore/keda/v2',
   version: 'v2.21.0',
   definitions: ['scaledobjects', 'triggerauthentications'].map(
@@ -26,7 +26,7 @@ const keda: Module = {
   ),
 }
 
-const prometheusOperator: Module = {
+export const prometheusOperator: Module = {
   path: 'github.com/prometheus-operator/prometheus-operator',
   version: 'v0.93.0',
   definitions: ['podmonitors', 'prometheusrules'].map(
@@ -35,10 +35,16 @@ const prometheusOperator: Module = {
 }
 
 /** Karpenter carries the definition of CapacityBuffers that it shares with the cluster-autoscaler. */
-const karpenter: Module = {
+export const karpenter: Module = {
   path: 'sigs.k8s.io/karpenter',
   version: 'v1.14.1',
   definitions: ['pkg/apis/crds/autoscaling.x-k8s.io_capacitybuffers.yaml'],
+}
+
+export const certManager: Module = {
+  path: 'github.com/cert-manager/cert-manager',
+  version: 'v1.21.1',
+  definitions: ['certificates', 'issuers'].map(name => `deploy/crds/cert-manager.io_${name}.yaml`),
 }
 
 interface Scaler {
@@ -55,9 +61,17 @@ export async function triggerParameters(): Promise<Map<string, Set<string>>> {
   )
 }
 
+/** The module with all the definitions in its folder of these. */
+export async function allOf(module: Module): Promise<Module> {
+  const place = dirname(module.definitions[0] ?? '')
+  const files = readdirSync(join(await download(module), place))
+  const definitions = files.filter(file => file.endsWith('.yaml')).map(file => join(place, file))
+  return { ...module, definitions }
+}
+
 /** Defines them on an API server, and waits until it serves them. Throws MissingTool without go, or what go says. */
-export async function defineResources(admin: Client): Promise<void> {
-  for (const module of [keda, prometheusOperator, karpenter]) {
+export async function defineResources(admin: Client, ...modules: readonly Module[]): Promise<void> {
+  for (const module of modules) {
     const folder = await download(module)
     for (const file of module.definitions) {
       for (const definition of readManifests(join(folder, file))) {
@@ -79,7 +93,7 @@ interface Condition {
 }
 
 /** The folder that the Go client unpacks the module into, once. */
-async function download({ path, version }: Module): Promise<string> {
+export async function download({ path, version }: Module): Promise<string> {
   try {
     const { stdout } = await run('go', ['mod', 'download', '-json', `${path}@${version}`], {
       cwd: import.meta.dirname,

@@ -38,16 +38,18 @@ export interface Memory {
 export interface Process {
   /** As the node's kernel has it. */
   pid: number
+  parent: number
   command: string
   /** Memory of its own, in bytes. */
   held: number
 }
 
-/** What a process holds, by its /proc/PID/status: nothing where it is ending. */
-export function heldIn(status: string): number {
-  const kib = (name: string) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0)
-  return (kib('RssAnon') + kib('RssShmem')) * 1024
+/** A process by its /proc/PID/status: it holds nothing where it is ending. */
+export function processOf(pid: number, command: string, status: string): Process {
+  const number = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)( kB)?$`, 'm').exec(status)?.[1] ?? 0)
+  const held = (number('RssAnon') + number('RssShmem')) * 1024
+  return { pid, parent: number('PPid'), command, held }
 }
 
 export interface Node extends Cluster {

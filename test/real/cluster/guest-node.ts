@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { program } from './build.ts'
-import { heldIn, onFoundation, type Machine, type Memory, type Node } from './foundation.ts'
+import { onFoundation, processOf, type Machine, type Memory, type Node } from './foundation.ts'
 import { startGuest, type Guest } from './guest.ts'
 import { isReadySince, kubeletWords } from './kubelet.ts'
 import { GUEST_IP, NODE } from './names.ts'
@@ -62,7 +62,7 @@ done`)
       const [first = '', ...rest] = text.split('\n')
       // Its words, each ending with a zero byte, and then its status.
       const command = rest.join('\n').slice(0, rest.join('\n').lastIndexOf('\0') + 1)
-      return { pid: Number(first), command, held: heldIn(text) }
+      return processOf(Number(first), command, text)
     }),
   }
 }

@@ -13,7 +13,7 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for place in /run /var/lib /var/log; do mount -t tmpfs tmpfs $place; done
 mkdir -m 1777 /run/tmp
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=none,access=any folder "$folder"
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=none,access=user folder "$folder"
 mkdir /run/disk
 mount -t ext4 /dev/vda /run/disk
 for place in containerd/root kubelet; do

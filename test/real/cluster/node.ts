@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
 import type { Tokens } from './control-plane.ts'
 import { BY_ENDPOINTS, startControllers, startScheduler } from './controllers.ts'
-import { heldIn, onFoundation, type Memory, type Node, type Process } from './foundation.ts'
+import { onFoundation, processOf, type Memory, type Node, type Process } from './foundation.ts'
 import { createKubelet, type Kubelet } from './kubelet.ts'
 import type { Namespaces } from './namespaces.ts'
 import { findTools } from './tools.ts'
@@ -73,8 +73,8 @@ function readMemory(cgroups: Cgroups, id: string): Memory {
 function readProcess(pid: string): Process {
   try {
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-    return { pid: Number(pid), command, held: heldIn(readFileSync(`/proc/${pid}/status`, 'utf8')) }
+    return processOf(Number(pid), command, readFileSync(`/proc/${pid}/status`, 'utf8'))
   } catch {
-    return { pid: Number(pid), command: '', held: 0 }
+    return processOf(Number(pid), '', '')
   }
 }

@@ -11,19 +11,17 @@ import { symlinkToUsr, type Builder } from './images.ts'
 
 const run = promisify(execFile)
 
-const PROGRAMS = ['bash', 'sh', 'env', 'ldd', 'grep', 'cp', 'mv', 'rm', 'mkdir', 'chmod']
+const PROGRAMS = 'bash sh env ldd grep cp mv rm mkdir chmod dpkg-query'.split(' ')
 const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
-const FILES = ['/etc/os-release', '/etc/debian_version', '/etc/passwd', CERTIFICATES]
+const PACKAGES = '/var/lib/dpkg/status'
+const FILES = ['/etc/os-release', '/etc/debian_version', '/etc/passwd', CERTIFICATES, PACKAGES]
 
 /** Builds the first base of the Dockerfile. Throws when it asks for another Node than the one that runs this. */
 export async function buildStandIn(builder: Builder, dockerfile: string, folder: string) {
   const text = readFileSync(dockerfile, 'utf8')
-  const version = /^ARG NODE_VERSION=(.*)$/m.exec(text)?.[1] ?? ''
-  const base = /^FROM (\S+) AS /m.exec(text)?.[1]?.replace(/\$\{?NODE_VERSION\}?/, version)
-  if (version !== process.versions.node || base === undefined)
-    throw new Error(
-      `${dockerfile} builds on Node ${version}, the tests run on ${process.versions.node}`,
-    )
+  const base = /^ARG BASE=(\S+)$/m.exec(text)?.[1] ?? ''
+  if (!base.startsWith(`node:${process.versions.node}-`))
+    throw new Error(`${dockerfile} builds on ${base}, the tests run on ${process.versions.node}`)
   const root = join(folder, 'root')
   for (const place of ['bin', 'sbin', 'lib', 'lib64', 'local/bin', 'local/lib/node_modules'])
     await mkdir(join(root, 'usr', place), { recursive: true })

@@ -1,4 +1,5 @@
-"""Holds as much memory as a file asks for, and follows it as it changes: {"anonBytes": N, "fileBytes": N} or {"exit": CODE}."""
+"""Holds as much memory as a file asks for, and follows it as it changes: {"anonBytes": N, "fileBytes": N, "volumeBytes": N} or
+{"exit": CODE}."""
 
 import json
 import mmap
@@ -7,7 +8,7 @@ import signal
 import sys
 import time
 
-wish, scratch = sys.argv[1:]
+wish, scratch, volume = sys.argv[1:]
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 anon = None
@@ -41,6 +42,12 @@ def hold_file(size):
                 pass
 
 
+def hold_volume(size):
+    with open(os.path.join(volume, "file"), "wb") as file:
+        for _ in range(size // 2**20):
+            file.write(b"x" * 2**20)
+
+
 while True:
     try:
         with open(wish) as file:
@@ -53,6 +60,8 @@ while True:
             os._exit(wanted["exit"])
         if wanted.get("fileBytes") != held.get("fileBytes"):
             hold_file(wanted["fileBytes"])
+        if wanted.get("volumeBytes", 0) != held.get("volumeBytes", 0):
+            hold_volume(wanted.get("volumeBytes", 0))
         if wanted.get("anonBytes") != held.get("anonBytes"):
             hold_anon(wanted["anonBytes"])
         held = wanted

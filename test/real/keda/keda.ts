@@ -11,7 +11,7 @@ import { freePorts } from '../ports.ts'
 import { until } from '../until.ts'
 import { kubeConfig } from '../webhook.ts'
 import { definitions, kedaProgram } from './build.ts'
-import { createAuthority, filesIn, sign, type Files } from './certificates.ts'
+import { createAuthority, filesIn, sign, type Files } from '../certificates.ts'
 
 const SERVICE = 'keda-metrics-apiserver'
 const NAMESPACE = 'keda'
@@ -19,6 +19,10 @@ const GROUP = 'v1beta1.external.metrics.k8s.io'
 const START_MS = 60_000
 
 export interface KedaCluster extends ApiServer {
+  /** Of the operator's own metrics, host:port. */
+  operatorMetrics: string
+  /** A kubeconfig with all rights. */
+  config: string
   /** Ends of what the programs have written. */
   logs(): string
 }
@@ -35,7 +39,8 @@ export async function startKeda(syncS: number): Promise<KedaCluster> {
   try {
     await server.addNamespace(NAMESPACE)
     await server.admin.apply(...(await definitions()))
-    for (const [name, command] of Object.entries(await commandsOf(server, syncS))) {
+    const { commands, config, operatorMetrics } = await commandsOf(server, syncS)
+    for (const [name, command] of Object.entries(commands)) {
       const folder = join(server.folder, name)
       mkdirSync(folder)
       const env = { KEDA_CLUSTER_OBJECT_NAMESPACE: NAMESPACE, WATCH_NAMESPACE: '' }
@@ -46,7 +51,7 @@ export async function startKeda(syncS: number): Promise<KedaCluster> {
       })
     }
     if (!(await until(() => isAvailable(server), START_MS, 250))) throw new Error('not available')
-    return { ...server, logs, stop }
+    return { ...server, operatorMetrics, config, logs, stop }
   } catch (cause) {
     const text = logs()
     await stop()
@@ -77,9 +82,10 @@ async function commandsOf(server: ApiServer, syncS: number) {
   const own = await sign(authority, join(server.folder, 'keda'), name, ['localhost', '127.0.0.1'])
   const config = join(own.folder, 'kubeconfig')
   writeFileSync(config, kubeConfig(server, server.tokens.admin), { mode: 0o600 })
-  const [health, grpc, adapter = 0, metrics] = await freePorts(4)
+  const [health, grpc, adapter = 0, metrics, operator] = await freePorts(5)
+  const operatorMetrics = `127.0.0.1:${operator}`
   await server.admin.apply(...registration(own, adapter))
-  return {
+  const commands = {
     controllers: [
       await program('kube-controller-manager'),
       `--kubeconfig=${config}`,
@@ -94,7 +100,7 @@ async function commandsOf(server: ApiServer, syncS: number) {
       `--cert-dir=${own.folder}`,
       `--health-probe-bind-address=127.0.0.1:${health}`,
       `--metrics-service-bind-address=127.0.0.1:${grpc}`,
-      '--enable-prometheus-metrics=false',
+      `--metrics-bind-address=${operatorMetrics}`,
     ],
     adapter: [
       await kedaProgram('adapter'),
@@ -111,6 +117,7 @@ async function commandsOf(server: ApiServer, syncS: number) {
       `--port=${metrics}`,
     ],
   }
+  return { commands, config, operatorMetrics }
 }
 
 /** The adapter as a service outside the cluster, which the API server calls by the name in its certificate. */

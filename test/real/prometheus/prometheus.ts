@@ -60,22 +60,33 @@ interface Job {
  * The configuration that k8s/prometheus/scrape.yaml is a part of. Debian's Prometheus is built without the discovery of
  * Kubernetes, so a file tells what that would; the jobs' relabelling is as it is.
  */
-export function configuration(targetsFile: string, intervalMs: number, rules: readonly string[]) {
+export function configuration(
+  targetsFile: string,
+  intervalMs: number,
+  rules: readonly string[],
+  others: Readonly<Record<string, string>> = {},
+) {
   const { scrape_configs: jobs } = parse(readFileSync(join(files, 'scrape.yaml'), 'utf8')) as {
     scrape_configs: Job[]
   }
+  const times = { scrape_interval: `${intervalMs}ms`, scrape_timeout: `${intervalMs * 0.8}ms` }
   const scraped = jobs.map(({ job_name, relabel_configs }) => ({
     job_name,
     relabel_configs,
-    scrape_interval: `${intervalMs}ms`,
-    scrape_timeout: `${intervalMs * 0.8}ms`,
+    ...times,
     file_sd_configs: [{ files: [targetsFile], refresh_interval: '1s' }],
   }))
   const [first] = scraped
   // Somebody else's job scrapes the agents, too.
   const again = first && { ...first, job_name: 'again' }
+  const named = Object.entries(others).map(([job_name, address]) => ({
+    job_name,
+    honor_labels: true,
+    ...times,
+    static_configs: [{ targets: [address] }],
+  }))
   return stringify(
-    { rule_files: rules, scrape_configs: [...scraped, again] },
+    { rule_files: rules, scrape_configs: [...scraped, again, ...named] },
     { aliasDuplicateObjects: false },
   )
 }
@@ -91,10 +102,14 @@ export interface Prometheus {
   stop(): Promise<void>
 }
 
-/** Scrapes and evaluates every `intervalMs`. Throws MissingTool, or Error with the end of the log. */
+/**
+ * Scrapes and evaluates every `intervalMs`. `others`: jobs of one target, by name, at host:port. Throws MissingTool, or Error with
+ * the end of the log.
+ */
 export async function startPrometheus(
   targets: readonly Target[],
   intervalMs: number,
+  others: Readonly<Record<string, string>> = {},
 ): Promise<Prometheus> {
   if ((await run('prometheus', ['--version']).catch(() => undefined)) === undefined)
     throw missing('prometheus')
@@ -112,7 +127,7 @@ export async function startPrometheus(
   )
   writeFileSync(
     join(folder, 'prometheus.yaml'),
-    configuration(targetsFile, intervalMs, [join(folder, 'rules.yaml')]),
+    configuration(targetsFile, intervalMs, [join(folder, 'rules.yaml')], others),
   )
   let starts = 0
   const start = async () => {

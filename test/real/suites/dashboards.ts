@@ -6,7 +6,8 @@
 import { spawn } from 'node:child_process'
 import t from 'tap'
 import { startTorchServe } from '../../../src/simulate/torchserve.ts'
-import { dashboards, filledIn } from '../../dashboards.ts'
+import { filledIn } from '../../dashboard-queries.ts'
+import { dashboards } from '../../dashboards.ts'
 import { startAgent } from '../agent.ts'
 import { MAIN } from '../demo.ts'
 import { render } from '../helm.ts'
@@ -26,10 +27,10 @@ const elsewhere = /\b(?:keda|kube)_/
 /** What need not come to pass in it, by panel and query: rejections, a ceiling, a knee, notes, a refused resize. */
 const mayLack = new Set([
   'Answers by TorchServe, C',
-  'Limits, C',
-  'Limits, D',
+  'Limits of workers, C',
+  'Limits of workers, D',
   'Notes, A',
-  'Bounds, B',
+  'Bounds of memory, B',
 ])
 
 const pod = (address: string, index: number) => ({

@@ -62,7 +62,7 @@ t.test('memory rises before the workers, and falls after them', async t => {
   // The oldest: newer ones come above it.
   const fallen = entry(page, /memory\s+Lowering: \d+ MiB → \d+ MiB/).last()
   await fallen.waitFor({ timeout: 150_000 })
-  t.match(printed(), /resnet: a worker is gone[\s\S]*memory: The workers there need \d+ MiB: /)
+  t.match(printed(), /\w+: a worker is gone[\s\S]*memory: The workers there need \d+ MiB: /)
   await fallen.locator('summary').click()
   await fallen.getByText('The API server accepted it').waitFor({ timeout: 10_000 })
   await page.screenshot({ path: join(shots, 'fall.png'), fullPage: true })

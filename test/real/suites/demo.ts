@@ -35,6 +35,7 @@ t.test('--gpu mig shows the slices, and stops where the slice is full', async t 
   const slices = await gpus.innerText()
   t.match(slices, /1g\.10gb · instance 9 of NVIDIA A100-SXM4-80GB/)
   t.match(slices, /2g\.20gb · instance 5/)
+  t.match(slices, /12 MiB of 19\.5 GiB used/, 'a slice that nobody uses')
   t.match(slices, /activity not known · nvidia-smi/)
   t.ok(await until(async () => /GPU full/.test(await text()), 90_000), 'it says so')
   t.match(
@@ -51,7 +52,7 @@ t.test('--gpu a100 shows the card, its memory and its activity', async t => {
   const { end, page } = await openDemo(t, '--gpu', 'a100')
   const gpus = page.locator('#gpus')
   await gpus.getByText('NVIDIA A100-SXM4-80GB', { exact: true }).waitFor({ timeout: 30_000 })
-  t.match(await gpus.innerText(), /\d GiB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)
+  t.match(await gpus.innerText(), /\d [GM]iB of 80\.0 GiB used[\s\S]*\d % active · nvidia-smi/)
   const fuller = async () => /(?:[4-9]|1\d)\.\d GiB of 80\.0 GiB used/.test(await gpus.innerText())
   t.ok(await until(fuller, 90_000), 'it fills with the workers')
   await end()

@@ -2,7 +2,7 @@
  * The image that the Dockerfile builds, on a real node: every command as an ordinary user without capabilities on a read-only root; the
  * agent as native sidecar scales TorchServe's workers; and TorchServe's model code does not get at the agent's secrets.
  */
-import { mkdirSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import {
@@ -17,6 +17,7 @@ import { startNode } from '../cluster/node.ts'
 import { podOn, removePod, runPod, startPod, statusOf } from '../cluster/pods.ts'
 import { EMPTY_IMAGE, torchServeContainer, USER } from '../cluster/torchserve-pod.ts'
 import type { Told } from '../agent.ts'
+import { compressedBytes, filesIn, unpack } from '../image-contents.ts'
 import { judge, startTraffic } from '../traffic.ts'
 import { until } from '../until.ts'
 
@@ -25,6 +26,14 @@ t.setTimeout(240_000)
 const MIB = 2 ** 20
 const GUARDED = 'guarded'
 const SERVING = 'serving'
+const dockerfile = join(import.meta.dirname, '../../../Dockerfile')
+/** A package's own manifest, and not one of those that some have deeper in. */
+const isPackage = /\/node_modules\/(@[^/]+\/)?[^/@]+\/package\.json$/
+
+interface Listed {
+  name: string
+  versionInfo: string
+}
 
 const node = await startNode()
 t.teardown(() => node.stop())
@@ -39,11 +48,76 @@ await admin.apply({
   metadata: { name: GUARDED, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
 })
 
-t.test('is small', t => {
+const { root, labels } = await unpack(archive, t.testdir())
+const files = await filesIn(root)
+
+/** The first that a path begins with; what is left are the libraries that node is linked to, and Debian's word on them. */
+const parts: readonly [name: string, beginning: string][] = [
+  ['Node.js', '/usr/local/bin/node'],
+  ['Stoker', '/app/src/'],
+  ['its bill of materials', '/app/sbom.spdx.json'],
+  ['`@kubernetes/client-node`', '/app/node_modules/@kubernetes/client-node/'],
+  ['other packages', '/app/'],
+  ['glibc and libstdc++', '/'],
+]
+
+t.test('is small, and made of what docs/image.md says', async t => {
   const megabytes = statSync(archive).size / 1e6
   t.comment(`${megabytes.toFixed(1)} MB to pull`)
   t.ok(megabytes < 70)
-  t.end()
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/image.md'), 'utf8')
+  for (const [name, beginning] of parts) {
+    const own = files.filter(
+      ({ path }) => parts.find(([, each]) => path.startsWith(each))?.[1] === beginning,
+    )
+    const bytes = own.reduce((sum, file) => sum + file.bytes, 0)
+    const packed = await compressedBytes(
+      root,
+      own.map(({ path }) => path),
+    )
+    const measured = [bytes, packed].map(each => each / 1e6)
+    t.comment(`| ${name} | ${measured.map(each => each.toFixed(1)).join(' | ')} |`)
+    const row = page.split('\n').find(line => line.startsWith(`| ${name} `))
+    const written = row?.split('|').slice(2, 4).map(Number) ?? []
+    const isSo = measured.every(
+      (each, at) => Math.abs(each - (written[at] ?? NaN)) <= 0.1 * each + 0.1,
+    )
+    t.ok(isSo, `${name}: docs/image.md has ${written.join(', ')}`)
+  }
+})
+
+t.test('says what it is made of', async t => {
+  const sbom = JSON.parse(readFileSync(join(root, 'app/sbom.spdx.json'), 'utf8'))
+  t.match(sbom, { spdxVersion: /^SPDX-2\.3/, name: /^stoker@/ })
+  const listed = new Set(
+    sbom.packages.map(({ name, versionInfo }: Listed) => `${name}@${versionInfo}`),
+  )
+  const manifests = files.filter(({ path }) => isPackage.test(path))
+  const installed = manifests.map(({ path }) => {
+    const { name, version } = JSON.parse(readFileSync(join(root, path), 'utf8'))
+    return `${name}@${version}`
+  })
+  t.ok(installed.length > 50)
+  t.same(
+    installed.filter(each => !listed.has(each)),
+    [],
+    'each package that is in it',
+  )
+  t.same(
+    [...listed].filter(
+      each => !installed.includes(String(each)) && !String(each).startsWith('stoker@'),
+    ),
+    [],
+    'and no other',
+  )
+  const debian = ['libc6', 'libgcc-s1', 'libstdc++6']
+  for (const name of debian)
+    t.match(
+      readFileSync(join(root, 'var/lib/dpkg/status.d', name), 'utf8'),
+      /^Package: .*\n[\s\S]*^Version: /m,
+    )
+  const [, base] = /^ARG BASE=(.*)$/m.exec(readFileSync(dockerfile, 'utf8')) ?? []
+  t.equal(labels['org.opencontainers.image.base.name'], base)
 })
 
 t.test('commands that end', async t => {

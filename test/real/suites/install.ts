@@ -1,20 +1,21 @@
 /**
- * By the README's commands on a real node: `helm install`, a label on a namespace, and a Deployment of a plain TorchServe that says
- * nothing of Stoker gets the agent from the webhook that runs there, scales its workers and its memory under load, and keeps nothing
- * of it once the chart is uninstalled.
+ * By the commands of README.md, read from it, on a real node: `helm install`, a label on a namespace, and a Deployment of a plain
+ * TorchServe that says nothing of Stoker gets the agent from the webhook that runs there, scales its workers and its memory under
+ * load, and keeps nothing of it once the chart is uninstalled.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Told } from '../agent.ts'
-import { AGENT_IMAGE, importAgent } from '../cluster/agent-pod.ts'
+import { importAgent } from '../cluster/agent-pod.ts'
 import type { Body, Manifest } from '../cluster/client.ts'
 import { buildEmpty } from '../cluster/images.ts'
 import { startNode } from '../cluster/node.ts'
 import { pathOf, statusOf } from '../cluster/pods.ts'
 import { torchServeContainer, USER } from '../cluster/torchserve-pod.ts'
-import { chart, helmOn } from '../helm.ts'
+import { helmOn } from '../helm.ts'
 import { isInjected, SYSTEM } from '../injection.ts'
+import { commandsOf } from '../readme.ts'
 import { startTraffic } from '../traffic.ts'
 import { until } from '../until.ts'
 import { kubeConfig } from '../webhook.ts'
@@ -22,16 +23,15 @@ import { kubeConfig } from '../webhook.ts'
 t.setTimeout(500_000)
 
 const NS = 'serving'
-const IMAGE = 'stoker.local/torchserve:1'
+const REGISTRY = 'stoker.local'
+const IMAGE = `${REGISTRY}/torchserve:1`
 const MIB = 2 ** 20
 const POD_MS = 120_000
-const [REPOSITORY, TAG] = AGENT_IMAGE.split(':')
 
 const node = await startNode({ isCluster: true })
 t.teardown(() => node.stop())
 const { admin } = node
 await node.importImages(await buildEmpty(node.builder, join(node.folder, 'empty'), IMAGE))
-await importAgent(node)
 await node.addNamespace(NS)
 const kubeconfig = join(node.folder, 'user.kubeconfig')
 writeFileSync(kubeconfig, kubeConfig(node, node.tokens.admin), { mode: 0o600 })
@@ -40,10 +40,28 @@ mkdirSync(folder)
 const behaviour = { serviceMs: 100, allocMiB: 150 }
 const torchserve = await torchServeContainer(folder, [{ name: 'm', behaviour }])
 
-const startedMs = Date.now()
+let startedMs = Date.now()
 const lap = (t: Test, what: string) =>
   t.comment(`${((Date.now() - startedMs) / 1000).toFixed(1)} s: ${what}`)
 const helm = (...words: string[]) => helmOn(kubeconfig, ...words)
+
+/** Does what a command of README.md does; what it prints. There is no registry here, and no kubectl. */
+async function type([program, ...words]: string[]): Promise<string> {
+  const [verb] = words
+  if (program === 'helm') return helm(...words)
+  if (program === 'docker' && verb === 'build') return importAgent(node, words[2])
+  if (program === 'docker' && verb === 'push') return 'the node has it'
+  if (program === 'kubectl' && verb === 'label' && words[1] === 'namespace') {
+    const [, , name = '', label = ''] = words
+    const [key = '', value = ''] = label.split('=')
+    const metadata = { name, labels: { [key]: value } }
+    await admin.apply({ apiVersion: 'v1', kind: 'Namespace', metadata })
+    return `namespace/${name} labeled`
+  }
+  throw new Error(
+    `README.md has a command that this test cannot type: ${program} ${words.join(' ')}`,
+  )
+}
 
 const deployment: Manifest = {
   apiVersion: 'apps/v1',
@@ -91,24 +109,20 @@ async function running(isWanted: boolean): Promise<Body> {
 }
 
 t.test('a plain Deployment is scaled by what the chart installs', async t => {
-  const about = ['--namespace', SYSTEM]
-  await helm(
-    'install',
-    'stoker',
-    chart,
-    ...about,
-    '--create-namespace',
-    `--set=image.repository=${REPOSITORY}`,
-    `--set=image.tag=${TAG}`,
-    '--wait',
-    '--timeout=120s',
-  )
-  lap(t, 'helm install --wait has returned')
-  const tested = await helm('test', 'stoker', ...about)
-  t.match(tested, /Phase:\s+Succeeded/, 'helm test finds the agent in a labelled pod')
-  lap(t, 'helm test has passed')
-  const labels = { 'stoker.dev/inject': 'true' }
-  await admin.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NS, labels } })
+  const typed: string[] = []
+  for (const command of commandsOf('Use it in a cluster', { REGISTRY, NAMESPACE: NS })) {
+    const [program, verb] = command
+    // The image is at hand by then; what it takes to build and to pull is the registry's and the network's.
+    if (program === 'helm' && verb === 'install') startedMs = Date.now()
+    const printed = await type(command)
+    typed.push(`${program} ${verb}`)
+    if (verb === 'install')
+      t.match(printed, /helm test stoker --namespace stoker-system[\s\S]*kubectl label namespace/)
+    if (verb === 'test')
+      t.match(printed, /Phase:\s+Succeeded/, 'helm test finds the agent in a labelled pod')
+    lap(t, `${program} ${verb} has returned`)
+  }
+  t.same(typed, ['docker build', 'docker push', 'helm install', 'helm test', 'kubectl label'])
   await admin.apply(deployment)
   const pod = await running(true)
   lap(t, 'the injected pod runs')

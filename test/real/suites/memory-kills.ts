@@ -25,11 +25,13 @@ await t.test(
     for (let kill = 1; kill <= KILLS; kill++) {
       await recorder.sees(() => false, 8_000)
       t.ok(await comesDown(recorder, 120_000), `${kill}: what was asked for before is given back`)
-      const { request, workers } = recorder.last()
+      const { request } = recorder.last()
       const pid = await agentPid()
       traffic.setRate(HIGH_RPS)
       const raised = async () => requestOf(await node.admin.ok('GET', pathOf(NS, 'ts'))) > request
       t.ok(await until(raised, 60_000, 5), `${kill}: more is asked for than ${request} MiB`)
+      // One more may have fitted into what there was.
+      const { workers } = recorder.last()
       process.kill(pid, 'SIGKILL')
       traffic.setRate(LOW_RPS)
       await recorder.sees(() => false, 1_000)

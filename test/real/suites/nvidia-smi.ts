@@ -18,6 +18,30 @@ for (const [what, name] of Object.entries(names)) {
   t.test(`16 GPUs with ${what} do not hold the event loop up`, t => readsInTurns(t, name))
 }
 
+const hanging = {
+  'sleeps for ever': 'sleep 1000',
+  'ignores SIGTERM': 'trap "" TERM INT HUP; while :; do sleep 0.1; done',
+  'writes without end': 'yes',
+  'fails at once': 'exit 255',
+}
+
+for (const [what, after] of Object.entries(hanging)) {
+  t.test(`a child that ${what} does not hold the event loop up`, async t => {
+    const { look, time } = await smiWatching(t, { ...scene(a100), after }, 400)
+    const longest = watchTurns()
+    for (let looks = 0; looks < 300; looks++) {
+      // The pauses after failures pass sooner.
+      time.aheadMs += 1_000
+      look()
+      await sleep(10)
+    }
+    const ms = longest()
+    t.comment(`the longest turn of the event loop took ${ms.toFixed(1)} ms of CPU`)
+    t.ok(ms < 20)
+    t.match(look(), { gpus: { state: 'absent' }, notes: [{ code: /^NVIDIA_SMI/ }] })
+  })
+}
+
 async function readsInTurns(t: Test, name: string): Promise<void> {
   const processes = Array.from({ length: 400 }, (_, pid) => ({
     pid,

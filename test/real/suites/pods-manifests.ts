@@ -5,7 +5,13 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { startApiServer } from '../cluster/apiserver.ts'
 import type { Body, Manifest } from '../cluster/client.ts'
-import { defineResources, triggerParameters } from '../cluster/definitions.ts'
+import {
+  defineResources,
+  karpenter,
+  keda,
+  prometheusOperator,
+  triggerParameters,
+} from '../cluster/definitions.ts'
 import { readManifests } from '../cluster/manifests.ts'
 import { render } from '../helm.ts'
 import { files as charted } from '../prometheus/prometheus.ts'
@@ -19,7 +25,7 @@ const server = await startApiServer()
 t.teardown(() => server.stop())
 const { admin } = server
 await server.addNamespace(NS)
-await defineResources(admin)
+await defineResources(admin, keda, prometheusOperator, karpenter)
 
 interface Deployment extends Manifest {
   spec: { template: { metadata: Body; spec: unknown } }

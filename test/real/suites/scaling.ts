@@ -162,8 +162,12 @@ t.test(
       seed: 9,
       timeoutMs: 30_000,
     })
-    const grown = async () => (await readyOf(server, 'm')) > 3
-    t.ok(await until(grown, 30_000), 'and pressure is seen all the same')
+    // A machine whose CPUs are all busy gets no more workers for an idle GPU, and says so.
+    const seen = async () =>
+      (await agent.decisions('m')).some(
+        ({ action, reason }) => action?.kind === 'grow' || reason === 'cpu_full',
+      )
+    t.ok(await until(seen, 30_000), 'and pressure is seen all the same')
     await traffic.stop()
   },
 )

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { Clock } from '../../../src/clock.ts'
 import { virtualClock, type VirtualClock } from '../../../src/simulate/clock.ts'
 import { startKubernetes, type KubernetesEmulation } from '../../../src/simulate/kubernetes.ts'
+import type { Cluster } from '../../../src/simulate/kubernetes/cluster.ts'
 import type { Kubelet } from '../../../src/simulate/kubernetes/kubelet.ts'
 import type { MemoryUse } from '../../../src/simulate/kubernetes/runtime.ts'
 import type { Version } from '../../../src/simulate/kubernetes/versions.ts'
@@ -11,8 +12,7 @@ import type { Node, PodRef, ResizeTarget } from '../../protocol/resize/target.ts
 
 t.setTimeout(60_000)
 
-// Newest first; those between two of them differ in nothing that is looked at here.
-const versions = ['1.36', '1.34', '1.33'] as const
+const versions = ['1.37', '1.36', '1.35', '1.34', '1.33'] as const
 // All before the first test: tap takes its root for ended when nothing is under way between two.
 const emulations = await Promise.all(
   versions.map(async version => {
@@ -45,6 +45,8 @@ function targetOf(emulation: KubernetesEmulation, version: Version, clock: Clock
     adminToken,
     clock,
     addNamespace: async () => {},
+    allowCosts: async namespace =>
+      void api.access.costRights.add(`${namespace}/system:serviceaccount:${namespace}:default`),
     create: async (namespace, { name = 'p', ...shape }) => {
       const key = (container: string) => `${namespace}/${name}/${container}`
       const pod = cluster.create(
@@ -68,13 +70,22 @@ function targetOf(emulation: KubernetesEmulation, version: Version, clock: Clock
     quota: async (namespace, { hard }) => {
       api.namespace(namespace).quotas.push({ name: 'q', hard })
     },
-    ...(kubelet && { node: nodeOf(kubelet, uses) }),
+    ...(kubelet && { node: nodeOf(cluster, kubelet, uses) }),
     faults: api.faults,
   }
 }
 
-function nodeOf(kubelet: Kubelet, uses: Map<string, MemoryUse>): Node {
+function nodeOf(cluster: Cluster, kubelet: Kubelet, uses: Map<string, MemoryUse>): Node {
   return {
+    admits: async (namespace, { name = 'p', ...shape }) => {
+      try {
+        cluster.create({ ...shape, name, namespace })
+        return true
+      } catch {
+        cluster.api.store.remove(cluster.pod(name, namespace))
+        return false
+      }
+    },
     use: async ({ namespace, name }: PodRef, container, use) =>
       void uses.set(`${namespace}/${name}/${container}`, use),
     limits: async ({ uid }) => {

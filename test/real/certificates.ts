@@ -1,4 +1,4 @@
-/** Keys of the cluster's aggregation layer and of KEDA, signed by one authority, by openssl. */
+/** Keys and certificates that others than Stoker make, signed by an authority of theirs, by openssl. */
 import { execFile } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** As KEDA's programs look for them in `--cert-dir`. */
+/** Under the names that KEDA's programs and cert-manager's Secrets have for them. */
 export interface Files {
   folder: string
   ca: string
