@@ -22,6 +22,7 @@ const BY_NAME: ReadonlySet<string> = new Set([
   'memory-node',
   'pictures',
   'resize-node',
+  'v2',
 ])
 /** They wait for a demo's load or for scrapes, and measure nothing that a neighbour disturbs. */
 const TOGETHER: readonly (readonly string[])[] = [

@@ -18,7 +18,7 @@ import { openTunnel } from './tunnel.ts'
 const HTTPS = 443
 const LOG_TAIL_CHARS = 4000
 
-export interface Place {
+interface Place {
   namespace: string
   pod: string
   container: string

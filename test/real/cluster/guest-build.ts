@@ -18,9 +18,9 @@ const UNPACK_MS = 120_000
 
 /** Names of Debian's kernel modules, each after those it needs: what the guest's init loads, in this order. */
 const MODULES = [
-  ...['virtio_pci', '9p', '9pnet_virtio', 'virtio_blk', 'virtio_net'],
-  ...['crc32c_generic', 'ext4', 'overlay', 'veth', 'bridge'],
-]
+  ['virtio_pci', '9p', '9pnet_virtio', 'virtio_blk', 'virtio_net'],
+  ['crc32c_generic', 'ext4', 'overlay', 'veth', 'bridge'],
+].flat()
 
 export interface GuestKernel {
   kernel: string

@@ -68,18 +68,18 @@ async function machine(folder: string, at: string): Promise<string[]> {
   const shared = (tag: string, path: string, access: string) =>
     `local,id=${tag},mount_tag=${tag},path=${path},${access},multidevs=remap`
   return [
-    'qemu-system-x86_64',
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', `${MEMORY_MIB}`],
-    ...['-nodefaults', '-display', 'none', '-no-reboot', '-rtc', 'base=utc,clock=host'],
-    ...['-kernel', kernel, '-initrd', initramfs, '-append', words.join(' ')],
-    ...['-virtfs', shared('machine', '/', 'security_model=none,readonly=on')],
-    ...['-virtfs', shared('folder', folder, 'security_model=passthrough')],
-    ...['-drive', `file=${join(at, 'disk.img')},format=raw,if=virtio,cache=unsafe`],
-    ...['-netdev', 'tap,id=net,ifname=guest,script=no,downscript=no'],
-    ...['-device', 'virtio-net-pci,netdev=net,romfile='],
-    ...['-serial', `file:${join(at, 'console.log')}`],
-    ...['-serial', `unix:${join(at, 'serial.sock')},server=on,wait=off`],
-  ]
+    ['qemu-system-x86_64'],
+    ['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', `${MEMORY_MIB}`],
+    ['-nodefaults', '-display', 'none', '-no-reboot', '-rtc', 'base=utc,clock=host'],
+    ['-kernel', kernel, '-initrd', initramfs, '-append', words.join(' ')],
+    ['-virtfs', shared('machine', '/', 'security_model=none,readonly=on')],
+    ['-virtfs', shared('folder', folder, 'security_model=passthrough')],
+    ['-drive', `file=${join(at, 'disk.img')},format=raw,if=virtio,cache=unsafe`],
+    ['-netdev', 'tap,id=net,ifname=guest,script=no,downscript=no'],
+    ['-device', 'virtio-net-pci,netdev=net,romfile='],
+    ['-serial', `file:${join(at, 'console.log')}`],
+    ['-serial', `unix:${join(at, 'serial.sock')},server=on,wait=off`],
+  ].flat()
 }
 
 async function commands(at: string): Promise<Guest> {

@@ -20,6 +20,7 @@ interface ContainerStatus {
   restartCount: number
   allocatedResources?: Record<string, string>
   state: { running?: object; terminated?: { exitCode: number } }
+  lastState?: { terminated?: { reason: string } }
   resources?: { requests?: Record<string, string>; limits?: Record<string, string> }
 }
 
