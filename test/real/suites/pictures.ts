@@ -80,11 +80,10 @@ t.test('torchserve.json, over the demo', async t => {
       body: JSON.stringify({ refusal }),
     })
   // The demo's load: a step at 15 s, a ramp from 105 s, bursts from 205 s.
-  await sleep(100_000)
   t.ok((await refuse('quota')).ok)
-  await sleep(90_000)
+  await sleep(75_000)
   t.ok((await refuse('none')).ok)
-  await sleep(120_000)
+  await sleep(235_000)
   const empty = await picture('torchserve', prometheus.url, fromMs)
   t.strictSame(
     empty.filter(title => !mayBeEmpty.includes(title)),
