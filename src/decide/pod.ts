@@ -25,6 +25,8 @@ export interface PodMemory {
   base: MaxWindow
   /** The same at the last look alone. */
   lastBase: number | undefined
+  /** Pools that were not described then: their workers count as TorchServe's. */
+  hidden: number
   /** The same by what the pod asks for, where its cgroup cannot be seen. */
   declaredBase: number | undefined
   /** What the container had when its workers served and nothing told what one needs. */
@@ -38,6 +40,7 @@ export const newPod: PodMemory = {
   resize: noResize,
   base: emptyWindow,
   lastBase: undefined,
+  hidden: 0,
   declaredBase: undefined,
   first: undefined,
   kills: undefined,
@@ -55,11 +58,12 @@ export interface PoolUse extends Account {
 /** Takes in what was seen of the pod since the last tick. */
 export function takeInPod(
   before: PodMemory,
-  { pod, resized, torchserve }: Pick<Observation, 'pod' | 'resized' | 'torchserve'>,
+  seen: Pick<Observation, 'pod' | 'pools' | 'resized' | 'torchserve'>,
   pools: readonly PoolUse[],
   policy: MemoryPolicy,
   nowMs: number,
 ): PodMemory {
+  const { pod, resized, torchserve } = seen
   const settled = resized ? settleResize(before.resize, resized) : before.resize
   const resize = find(settled, pod, policy, nowMs)
   const first = firstOf(before.first, pod, torchserve, pools)
@@ -67,14 +71,19 @@ export function takeInPod(
   if (pod.memory.state === 'fresh') {
     // A TorchServe that is only starting holds little, and one whose workers are not seen all of them.
     if (torchserve.state !== 'fresh' || pools.some(pool => pool.used === undefined)) return memory
+    const hidden = seen.pools.length - pools.length
+    // What was taken for TorchServe's own is a pool's, and would be counted twice.
+    const known =
+      hidden < memory.hidden ? { ...memory, base: emptyWindow, lastBase: undefined } : memory
     const used = pools.reduce((sum, pool) => sum + (pool.used ?? 0), 0)
     const base = Math.max(0, pod.memory.value.workingBytes - used)
     // A worker that is just dying, or pages that go while they are counted, are there for one look only.
-    const lasting = Math.min(base, memory.lastBase ?? base)
+    const lasting = Math.min(base, known.lastBase ?? base)
     return {
-      ...memory,
-      base: addToWindow(memory.base, nowMs, lasting, BASE_WINDOW_MS),
+      ...known,
+      base: addToWindow(known.base, nowMs, lasting, BASE_WINDOW_MS),
       lastBase: base,
+      hidden,
     }
   }
   if (memory.declaredBase !== undefined || pod.state.state !== 'fresh') return memory

@@ -263,3 +263,22 @@ t.test('what is in use rises and falls by little all the time, and nothing is se
   t.equal(container.desired.limitBytes, Math.ceil(1.1 * 540) * MIB)
   t.end()
 })
+
+t.test('an outage of the API server is no time in which the kubelet did not act', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  world.rate = 10
+  while (world.memoryStory.length === 0) world.run(1)
+  container.answer = 'silent'
+  container.apiReachable = false
+  world.run(3_600)
+  container.apiReachable = true
+  world.run(2)
+  container.answer = 'granted'
+  world.run(20)
+  t.equal(world.ready, 3)
+  t.notOk(
+    world.memoryStory.some(line => line.endsWith('taken_back')),
+    'the raise is waited for',
+  )
+  t.end()
+})

@@ -1,7 +1,10 @@
 /** What workers and TorchServe itself need: learned, declared, or not known. */
 import t from 'tap'
-import { MIB } from './container.ts'
+import { largest } from '../../src/decide/window.ts'
+import { newPod, takeInPod, type PoolUse } from '../../src/decide/pod.ts'
+import { Container, MIB } from './container.ts'
 import { need, setUp } from './pod-world.ts'
+import { leftAlone } from './world.ts'
 
 t.test('what a worker needs is learned, and declared until then', t => {
   const { world, container } = setUp({ requestMib: 1_000 })
@@ -126,5 +129,31 @@ t.test('a process killed for want of memory teaches a larger margin', t => {
   container.cgroup = { ...container.cgroup, oomKills: 1 }
   world.run(10)
   t.equal(container.desired.limitBytes, 1.2 * 500 * MIB)
+  t.end()
+})
+
+t.test('workers of a model that is described only later are not counted twice', t => {
+  const container = new Container(0, { requestMib: 1_700 })
+  container.sync(0, 900 * MIB)
+  const described = { state: 'absent', why: 'of no matter here' } as const
+  const pools = ['a', 'b'].map(key => ({ key, description: described, counters: described }))
+  const torchserve = { state: 'fresh', value: { url: 'http://127.0.0.1:8081' }, atMs: 0 } as const
+  const use = (key: string, usedMib: number): PoolUse => ({
+    key,
+    cost: usedMib * MIB,
+    workers: 1,
+    kept: 1,
+    used: usedMib * MIB,
+    isSure: true,
+  })
+  const look = (before: typeof newPod, uses: PoolUse[], atMs: number) => {
+    const seen = { pod: container.seen(atMs), pools, torchserve, resized: undefined }
+    return takeInPod(before, seen, uses, leftAlone, atMs)
+  }
+  const [a, b] = [use('a', 100), use('b', 800)]
+  const early = look(look(newPod, [a], 1_000), [a], 2_000)
+  t.equal(largest(early.base), 1_100 * MIB, 'as long as nobody knows whose it is')
+  const later = look(early, [a, b], 3_000)
+  t.equal(largest(later.base), 300 * MIB)
   t.end()
 })

@@ -17,7 +17,11 @@ export function find(
   nowMs: number,
 ): ResizeMemory {
   const seesCgroup = memory.seesCgroup || cgroup.state === 'fresh'
-  if (state.state !== 'fresh') return { ...memory, seesCgroup }
+  if (state.state !== 'fresh') {
+    // Nobody can tell what the kubelet does meanwhile, nor can it say: its time begins when the pod is seen again.
+    const ordered = memory.ordered && { ...memory.ordered, sinceMs: nowMs }
+    return { ...memory, seesCgroup, ordered }
+  }
   const pod = state.value
   const unfit = unfitness(pod)
   const isFit = unfit === undefined
