@@ -146,8 +146,8 @@ async function sampleOf(node: Node, name: string, pod: Body, before: number): Pr
     Math.round(all.reduce((total, { held }) => total + held, 0) / MIB)
   return {
     atMs: Date.now(),
-    request: Number.parseInt(requests?.memory ?? ''),
-    limit: Number.parseInt(limits?.memory ?? ''),
+    request: mebibytes(requests?.memory),
+    limit: mebibytes(limits?.memory),
     allocated: mebibytes(container?.allocatedResources?.['memory']),
     enforced: Math.round((memory?.limit ?? NaN) / MIB),
     podEnforced: Math.round((memory?.podLimit ?? NaN) / MIB),

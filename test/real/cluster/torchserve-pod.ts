@@ -65,9 +65,16 @@ export async function torchServeContainer(
       command: [installation.python, ...serverCommand(folder, {}, stored)],
       env: Object.entries(env).map(([name, value]) => ({ name, value })),
       securityContext: { runAsUser: USER, runAsGroup: USER },
-      volumeMounts: mounts.map(({ name, path, readOnly }) => ({ name, mountPath: path, readOnly })),
+      volumeMounts: [
+        ...mounts.map(({ name, path, readOnly }) => ({ name, mountPath: path, readOnly })),
+        // Its workers' sockets, which not every shared file system can hold.
+        { name: 'tmp', mountPath: join(folder, 'tmp') },
+      ],
     },
-    volumes: mounts.map(({ name, path }) => ({ name, hostPath: { path, type: 'Directory' } })),
+    volumes: [
+      ...mounts.map(({ name, path }) => ({ name, hostPath: { path, type: 'Directory' } })),
+      { name: 'tmp', emptyDir: {} },
+    ],
     behave: (model, change) => changeBehaviour(folder, model, change),
     log: model => readModelLog(folder, model),
   }

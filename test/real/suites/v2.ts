@@ -1,21 +1,23 @@
 /**
  * A node with cgroups of version 2, as real clusters have them: a virtual machine with a kernel of its own, where a real kubelet, containerd
- * and runc run a real TorchServe with the real agent. It is emulated by QEMU, so everything takes many times as long. A quarter of an hour.
+ * and runc run a real TorchServe with the real agent. It is emulated by QEMU, so everything takes many times as long. Twenty minutes.
  */
 import t from 'tap'
 import { startGuestNode } from '../cluster/guest-node.ts'
 import { pathOf, statusOf } from '../cluster/pods.ts'
-import { FIRST, NS, prepared, startServing } from '../memory-pod.ts'
+import { NS, prepared, startServing } from '../memory-pod.ts'
 import { comesDown, neverWithoutMemory, record } from '../memory-record.ts'
 import { startTraffic } from '../traffic.ts'
 import { until } from '../until.ts'
 
-t.setTimeout(1_150_000)
+t.setTimeout(1_190_000)
 
 const SERVICE_MS = 1000
 const LOW_RPS = 0.2
 const HIGH_RPS = 2
 const EVERY_MS = 2_000
+/** Workers are kept for twenty times the time that one takes to load, which is long here. */
+const HOLD_MS = 500_000
 const MIB = 2 ** 20
 /** More than any limit here. */
 const HOG = 'held = bytearray(3 << 30)'
@@ -46,20 +48,21 @@ await t.test('the agent reads what the kernel says', async t => {
 })
 
 await t.test('memory is there before the workers, and goes after them', async t => {
+  t.ok(await comesDown(recorder, 60_000), 'what is not needed is given back first')
+  const before = recorder.last().enforced
   traffic.setRate(HIGH_RPS)
   t.ok(await recorder.sees(({ workers }) => workers >= 3, 240_000), 'workers come')
-  const { enforced, restarts } = recorder.last()
-  t.ok(enforced > FIRST.limit, `${enforced} MiB are enforced`)
+  const { enforced } = recorder.last()
+  t.ok(enforced > before, `${enforced} MiB are enforced instead of ${before}`)
   traffic.setRate(LOW_RPS)
-  t.ok(await recorder.sees(({ workers }) => workers <= 2, 240_000), 'they go')
+  t.ok(await recorder.sees(({ workers }) => workers <= 2, HOLD_MS), 'they go')
   t.ok(await comesDown(recorder, 120_000), 'and their memory')
   neverWithoutMemory(t, recorder.samples)
-  t.equal(restarts, 0)
   t.equal(recorder.last().restarts, 0, 'nothing has restarted')
 })
 
 await t.test('one process too large takes the container with it', async t => {
-  const container = '$(dirname $(grep -l model_service_worker /proc/*/cmdline | head -n 1))'
+  const container = '$(dirname $(grep -l "[m]odel_service_worker" /proc/*/cmdline | head -n 1))'
   const group = await node.script(
     `cat /sys/fs/cgroup$(cut -d: -f3 ${container}/cgroup)/memory.oom.group`,
   )
