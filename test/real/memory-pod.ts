@@ -27,14 +27,14 @@ export async function startMemoryNode(options: { memoryMiB?: number } = {}): Pro
   return prepared(await startNode(options))
 }
 
-/** The node, with what startServing() needs. */
-export async function prepared<N extends Node>(node: N): Promise<N> {
+/** The node, with what startServing() needs: the images, and a namespace whose pods may resize themselves. */
+export async function prepared<N extends Node>(node: N, namespace = NS): Promise<N> {
   await node.importImages(await buildEmpty(node.builder, join(node.folder, 'empty'), EMPTY_IMAGE))
   await importAgent(node)
-  await node.addNamespace(NS)
+  await node.addNamespace(namespace)
   await node.admin.apply(
     ...readManifests(join(repository, 'k8s/policies/resize-own-pod.yaml')),
-    ...mayResize(NS, { kind: 'ServiceAccount', name: 'default' }, ['patch']),
+    ...mayResize(namespace, { kind: 'ServiceAccount', name: 'default' }, ['patch']),
   )
   return node
 }

@@ -17,6 +17,7 @@ const BY_NAME: ReadonlySet<string> = new Set([
   'install',
   'issuer',
   'keda',
+  'loop',
   'memory-deferred',
   'memory-kills',
   'memory-node',

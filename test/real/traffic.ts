@@ -60,10 +60,14 @@ export interface Traffic {
 
 export type Order = { kind: 'rate'; rps: number } | { kind: 'stop' }
 
-/** Starts sending at once. The process ends with this one, however that ends. */
-export function startTraffic(options: TrafficOptions): Traffic {
+/** Starts sending at once. The process ends with this one, however that ends. `within` makes of a command one that has another network. */
+export function startTraffic(
+  options: TrafficOptions,
+  within: (command: readonly string[]) => readonly string[] = command => command,
+): Traffic {
   const program = join(import.meta.dirname, 'traffic-process.ts')
-  const child = fork(program, [JSON.stringify(options)], { execArgv: [] })
+  const [execPath = '', ...execArgv] = within([process.execPath])
+  const child = fork(program, [JSON.stringify(options)], { execPath, execArgv })
   const ended = once(child, 'exit')
   const tell = (order: Order) => void child.send(order)
   return {

@@ -21,6 +21,8 @@ const packages = {
   etcd: 'go.etcd.io/etcd/server/v3',
   kubelet: `${KUBERNETES}/cmd/kubelet`,
   'kube-controller-manager': `${KUBERNETES}/cmd/kube-controller-manager`,
+  'kube-scheduler': `${KUBERNETES}/cmd/kube-scheduler`,
+  'kube-proxy': `${KUBERNETES}/cmd/kube-proxy`,
 } as const
 /** What most suites need; the others are built when a suite asks. */
 const usual = ['kube-apiserver', 'etcd', 'kubelet', 'pause'] as const

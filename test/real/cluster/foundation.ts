@@ -13,7 +13,7 @@ import { buildPause, createBuilder, type Builder } from './images.ts'
 import { PAUSE_IMAGE, SERVICE_IP } from './names.ts'
 import { startNamespaces, type Namespaces, type Result } from './namespaces.ts'
 import { startRuntime, type Runtime } from './runtime.ts'
-import { openTunnel } from './tunnel.ts'
+import { inNetworkOf, openTunnel } from './tunnel.ts'
 
 const HTTPS = 443
 const LOG_TAIL_CHARS = 4000
@@ -64,8 +64,10 @@ export interface Node extends Cluster {
   /** What a container has printed. */
   log(place: Place): string
   memory(place: Place): Promise<Memory>
-  /** A URL on this machine's loopback that leads to a port of a pod. */
-  reach(podIp: string, port: number): Promise<URL>
+  /** A URL on this machine's loopback that leads to a port of a pod, or of anybody in the node's network. */
+  reach(address: string, port: number): Promise<URL>
+  /** A command for this machine that has the node's network. */
+  inNetwork(command: readonly string[]): string[]
   /** Everything that runs in the node ends at once. */
   stop(): Promise<void>
 }
@@ -82,8 +84,8 @@ export interface Machine {
 
 interface Kind<M extends Machine> {
   slowness: number
-  /** More flags of the API server. */
-  flags?: readonly string[]
+  /** More flags of the API server; the files that they name may go into the folder. */
+  flags?(folder: string): Promise<readonly string[]>
   machine(namespaces: Namespaces, folder: string, cgroups: Cgroups): Promise<M>
 }
 
@@ -106,8 +108,13 @@ export async function onFoundation<M extends Machine, N>(
   const tokens = writeCredentials(folder)
   const namespaces = await startNamespaces(folder, cgroups)
   try {
-    const { flags = [] } = kind
-    const plane = await controlPlane({ folder, host: '0.0.0.0', port: HTTPS, more: flags })
+    const more = await kind.flags?.(folder)
+    const plane = await controlPlane({
+      folder,
+      host: '0.0.0.0',
+      port: HTTPS,
+      ...(more && { more }),
+    })
     namespaces.start(plane, join(folder, 'control-plane.log'))
     const tunnel = await openTunnel(namespaces.pid, SERVICE_IP, HTTPS)
     const starting = kind.machine(namespaces, folder, cgroups)
@@ -128,8 +135,9 @@ export async function onFoundation<M extends Machine, N>(
       exec: async (place, command) => runtime.exec(await containerId(cluster, place), command),
       log: place => readLog(join(folder, 'pod-logs'), place),
       memory: async place => machine.memory(await containerId(cluster, place)),
-      async reach(podIp, port) {
-        const opened = await openTunnel(namespaces.pid, podIp, port)
+      inNetwork: command => inNetworkOf(namespaces.pid, command),
+      async reach(address, port) {
+        const opened = await openTunnel(namespaces.pid, address, port)
         tunnels.push(opened)
         return new URL(`http://127.0.0.1:${opened.port}`)
       },

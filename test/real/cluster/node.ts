@@ -6,11 +6,11 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
 import type { Tokens } from './control-plane.ts'
-import { BY_ENDPOINTS, startControllers, startScheduler } from './controllers.ts'
+import { startControllers } from './controllers.ts'
 import { onFoundation, processOf, type Memory, type Node, type Process } from './foundation.ts'
 import { createKubelet, type Kubelet } from './kubelet.ts'
 import type { Namespaces } from './namespaces.ts'
-import { findTools } from './tools.ts'
+import { findClusterTools, findTools } from './tools.ts'
 
 export interface HostNode extends Node {
   tokens: Tokens
@@ -20,16 +20,21 @@ export interface HostNode extends Node {
 interface Options {
   /** What its pods may request in sum; all that the machine has by default. */
   memoryMiB?: number
-  /** Whether Deployments become pods, Services have endpoints, and pods without a node get this one. */
+  /** Whether Deployments become pods, pods without a node get this one, and Services lead to pods. */
   isCluster?: boolean
+  /** How often HPAs are looked at, with `isCluster`; never by default. */
+  hpaSyncS?: number
+  /** More flags of the API server; the files that they name may go into the folder. */
+  flags?: (folder: string) => Promise<readonly string[]>
 }
 
 /** Throws MissingTool; Error with the reason where the machine cannot do it. */
-export async function startNode({ memoryMiB, isCluster = false }: Options = {}): Promise<HostNode> {
-  await findTools()
+export async function startNode(options: Options = {}): Promise<HostNode> {
+  const { memoryMiB, isCluster = false, hpaSyncS, flags } = options
+  await (isCluster ? findClusterTools() : findTools())
   const kind = {
     slowness: 1,
-    flags: isCluster ? [BY_ENDPOINTS] : [],
+    ...(flags && { flags }),
     machine: (namespaces: Namespaces, _folder: string, cgroups: Cgroups) =>
       Promise.resolve({
         ...namespaces,
@@ -41,17 +46,8 @@ export async function startNode({ memoryMiB, isCluster = false }: Options = {}):
     const kubelet = createKubelet(namespaces, admin, { folder, tokens, memoryMiB })
     await kubelet.start()
     await node.addNamespace('default')
-    if (isCluster) await startControllers(folder, namespaces, tokens)
-    const endScheduler = isCluster ? startScheduler(admin) : undefined
-    return {
-      ...node,
-      tokens,
-      kubelet,
-      async stop() {
-        endScheduler?.()
-        await node.stop()
-      },
-    }
+    if (isCluster) await startControllers(folder, namespaces, tokens, hpaSyncS)
+    return { ...node, tokens, kubelet }
   })
 }
 

@@ -13,6 +13,9 @@ const packages: Readonly<Record<string, string>> = {
   nsenter: 'util-linux',
 }
 
+/** And those for one that is a cluster. */
+const clusterPackages: typeof packages = { ...packages, iptables: 'iptables' }
+
 /** And those for one in a virtual machine. */
 const guestPackages: typeof packages = {
   ...packages,
@@ -22,6 +25,9 @@ const guestPackages: typeof packages = {
 
 /** Throws MissingTool, naming all that are missing. */
 export const findTools = () => find(packages)
+
+/** As findTools(), for a node that is a cluster. */
+export const findClusterTools = () => find(clusterPackages)
 
 /** As findTools(), for a node in a virtual machine. */
 export const findGuestTools = () => find(guestPackages)

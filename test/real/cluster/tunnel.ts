@@ -9,6 +9,13 @@ export interface Tunnel {
   close(): void
 }
 
+/** A command for this machine that has the network of a process. */
+export const inNetworkOf = (pid: number, command: readonly string[]) => [
+  'nsenter',
+  `--net=/proc/${pid}/ns/net`,
+  ...command,
+]
+
 /** A port on the machine's loopback that leads to an address inside the network namespace of a process. */
 export async function openTunnel(pid: number, address: string, port: number): Promise<Tunnel> {
   // A socket belongs to the namespace it was made in; the process that it is handed to lives in the other one.
@@ -16,10 +23,8 @@ export async function openTunnel(pid: number, address: string, port: number): Pr
   await once(server, 'listening')
   const { port: outside } = server.address() as AddressInfo
   const program = join(import.meta.dirname, 'tunnel-process.ts')
-  const child = fork(program, [address, String(port)], {
-    execPath: 'nsenter',
-    execArgv: [`--net=/proc/${pid}/ns/net`, process.execPath],
-  })
+  const [execPath = '', ...execArgv] = inNetworkOf(pid, [process.execPath])
+  const child = fork(program, [address, String(port)], { execPath, execArgv })
   const ready = once(child, 'message')
   child.send('server', server)
   await ready

@@ -1,66 +1,41 @@
-/**
- * A real API server with the controllers of Deployments, ReplicaSets and HPAs, and KEDA's operator and metrics adapter, all on
- * loopback. There is no scheduler and no node: pods stay as the test plays them.
- */
+/** KEDA's operator and metrics adapter on an API server: their processes, and what it must know of them. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { startApiServer, type ApiServer } from '../cluster/apiserver.ts'
-import { program } from '../cluster/build.ts'
+import { createAuthority, filesIn, sign, type Files } from '../certificates.ts'
+import type { Cluster } from '../cluster/cluster.ts'
 import { logTail, startGuarded, type Guarded } from '../guard.ts'
 import { freePorts } from '../ports.ts'
 import { until } from '../until.ts'
 import { kubeConfig } from '../webhook.ts'
 import { definitions, kedaProgram } from './build.ts'
-import { createAuthority, filesIn, sign, type Files } from '../certificates.ts'
 
 const SERVICE = 'keda-metrics-apiserver'
 const NAMESPACE = 'keda'
 const GROUP = 'v1beta1.external.metrics.k8s.io'
 const START_MS = 60_000
 
-export interface KedaCluster extends ApiServer {
+/** What KEDA runs beside: an API server that was started with aggregationFlags(), on the loopback of a network. */
+export interface Ground extends Pick<Cluster, 'admin' | 'addNamespace' | 'caFile'> {
+  folder: string
+  /** Where the API server is in that network. */
+  url: string
+  tokens: { admin: string }
+  /** Makes of a command one that has that network; the machine's own without it. */
+  inNetwork?(command: readonly string[]): readonly string[]
+}
+
+export interface Keda {
   /** Of the operator's own metrics, host:port. */
   operatorMetrics: string
   /** A kubeconfig with all rights. */
   config: string
   /** Ends of what the programs have written. */
   logs(): string
-}
-
-/** `syncS`: how often the HPA looks. Throws MissingTool, or Error with the ends of the logs. */
-export async function startKeda(syncS: number): Promise<KedaCluster> {
-  const server = await startApiServer(aggregation)
-  const running: { name: string; folder: string; guard: Guarded }[] = []
-  const stop = async () => {
-    await Promise.all(running.map(({ guard }) => guard.release()))
-    await server.stop()
-  }
-  const logs = () => running.map(({ name, folder }) => `${name}: ${logTail(folder)}`).join('\n')
-  try {
-    await server.addNamespace(NAMESPACE)
-    await server.admin.apply(...(await definitions()))
-    const { commands, config, operatorMetrics } = await commandsOf(server, syncS)
-    for (const [name, command] of Object.entries(commands)) {
-      const folder = join(server.folder, name)
-      mkdirSync(folder)
-      const env = { KEDA_CLUSTER_OBJECT_NAMESPACE: NAMESPACE, WATCH_NAMESPACE: '' }
-      running.push({
-        name,
-        folder,
-        guard: startGuarded(command, { folder, env: { ...process.env, ...env } }),
-      })
-    }
-    if (!(await until(() => isAvailable(server), START_MS, 250))) throw new Error('not available')
-    return { ...server, operatorMetrics, config, logs, stop }
-  } catch (cause) {
-    const text = logs()
-    await stop()
-    throw new Error(`KEDA did not start. The ends of the logs:\n${text}`, { cause })
-  }
+  stop(): Promise<void>
 }
 
 /** Flags by which the API server passes on calls to KEDA's adapter, in the caller's name. */
-async function aggregation(folder: string): Promise<string[]> {
+export async function aggregationFlags(folder: string): Promise<string[]> {
   const authority = await createAuthority(join(folder, 'authority'))
   const proxy = await sign(authority, join(folder, 'proxy'), 'front-proxy')
   return [
@@ -76,24 +51,44 @@ async function aggregation(folder: string): Promise<string[]> {
   ]
 }
 
-async function commandsOf(server: ApiServer, syncS: number) {
-  const authority = filesIn(join(server.folder, 'authority'))
+/** Throws MissingTool, or Error with the ends of the logs. */
+export async function startKeda(ground: Ground): Promise<Keda> {
+  const { folder, inNetwork = words => words } = ground
+  const running: { name: string; guard: Guarded }[] = []
+  const stop = async () => {
+    await Promise.all(running.map(({ guard }) => guard.release()))
+  }
+  const logs = () => running.map(({ name }) => `${name}: ${logTail(join(folder, name))}`).join('\n')
+  try {
+    await ground.addNamespace(NAMESPACE)
+    await ground.admin.apply(...(await definitions()))
+    const { commands, config, operatorMetrics } = await commandsOf(ground)
+    for (const [name, command] of Object.entries(commands)) {
+      const own = join(folder, name)
+      mkdirSync(own)
+      const env = { KEDA_CLUSTER_OBJECT_NAMESPACE: NAMESPACE, WATCH_NAMESPACE: '' }
+      const options = { folder: own, env: { ...process.env, ...env } }
+      running.push({ name, guard: startGuarded(inNetwork(command), options) })
+    }
+    if (!(await until(() => isAvailable(ground), START_MS, 250))) throw new Error('not available')
+    return { operatorMetrics, config, logs, stop }
+  } catch (cause) {
+    const text = logs()
+    await stop()
+    throw new Error(`KEDA did not start. The ends of the logs:\n${text}`, { cause })
+  }
+}
+
+async function commandsOf(ground: Ground) {
+  const authority = filesIn(join(ground.folder, 'authority'))
   const name = `${SERVICE}.${NAMESPACE}.svc`
-  const own = await sign(authority, join(server.folder, 'keda'), name, ['localhost', '127.0.0.1'])
+  const own = await sign(authority, join(ground.folder, 'keda'), name, ['localhost', '127.0.0.1'])
   const config = join(own.folder, 'kubeconfig')
-  writeFileSync(config, kubeConfig(server, server.tokens.admin), { mode: 0o600 })
+  writeFileSync(config, kubeConfig(ground, ground.tokens.admin), { mode: 0o600 })
   const [health, grpc, adapter = 0, metrics, operator] = await freePorts(5)
   const operatorMetrics = `127.0.0.1:${operator}`
-  await server.admin.apply(...registration(own, adapter))
+  await ground.admin.apply(...registration(own, adapter))
   const commands = {
-    controllers: [
-      await program('kube-controller-manager'),
-      `--kubeconfig=${config}`,
-      '--controllers=deployment-controller,replicaset-controller,horizontal-pod-autoscaler-controller',
-      `--horizontal-pod-autoscaler-sync-period=${syncS}s`,
-      '--leader-elect=false',
-      '--secure-port=0',
-    ],
     operator: [
       await kedaProgram('operator'),
       `--kubeconfig=${config}`,
@@ -145,7 +140,7 @@ function registration(own: Files, port: number) {
   ]
 }
 
-async function isAvailable({ admin }: ApiServer): Promise<boolean> {
+async function isAvailable({ admin }: Ground): Promise<boolean> {
   const { body } = await admin.call('GET', `/apis/apiregistration.k8s.io/v1/apiservices/${GROUP}`)
   const { conditions = [] } = (body['status'] ?? {}) as {
     conditions?: { type: string; status: string }[]

@@ -5,12 +5,15 @@ import { logTail, startGuarded } from '../guard.ts'
 import { freePorts } from '../ports.ts'
 import { until } from '../until.ts'
 import { stateMetricsProgram } from './build.ts'
-import type { KedaCluster } from './keda.ts'
+import type { PlayedCluster } from './played-cluster.ts'
 
 const START_MS = 60_000
 
 /** Resolves with host:port once it answers. Throws MissingTool, or Error with the end of the log. */
-export async function startStateMetrics({ config, folder: parent }: KedaCluster) {
+export async function startStateMetrics({
+  config,
+  folder: parent,
+}: Pick<PlayedCluster, 'config' | 'folder'>) {
   const folder = join(parent, 'kube-state-metrics')
   mkdirSync(folder)
   const [port, telemetry] = await freePorts(2)

@@ -5,14 +5,14 @@
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { mostArrivals } from '../../../src/decide/erlang.ts'
-import type { Body, Manifest } from '../cluster/client.ts'
 import { readManifests } from '../cluster/manifests.ts'
 import { playNode } from '../cluster/play.ts'
 import { startPrometheus } from '../prometheus/prometheus.ts'
 import { examples } from '../prometheus/queries.ts'
 import { until } from '../until.ts'
-import { startKeda, type KedaCluster } from './keda.ts'
+import { startPlayedCluster, type PlayedCluster } from './played-cluster.ts'
 import { Players, type Played } from './players.ts'
+import { scale } from './scaled-object.ts'
 import { Requests } from './timeline.ts'
 
 const NAMESPACE = 'models'
@@ -31,39 +31,13 @@ export const WORTH = mostArrivals(
   0.02,
 )
 
-/** As copied, but for where Prometheus is, and for periods that would take the suite an hour. */
-function scaledObject(prometheusUrl: string): Manifest {
-  const [object] = readManifests(join(examples, 'pods/prometheus.yaml'))
-  if (!object) throw new Error('no ScaledObject')
-  object.metadata.namespace = NAMESPACE
-  const { spec } = object as unknown as {
-    spec: {
-      advanced: {
-        horizontalPodAutoscalerConfig: { behavior: Record<'scaleUp' | 'scaleDown', Rules> }
-      }
-      triggers: { metadata: Record<string, string> }[]
-    }
-  }
-  const { scaleDown, scaleUp } = spec.advanced.horizontalPodAutoscalerConfig.behavior
-  scaleDown.stabilizationWindowSeconds = 30
-  for (const rules of [scaleUp, scaleDown])
-    for (const policy of rules.policies) policy.periodSeconds = 10
-  for (const { metadata } of spec.triggers) metadata['serverAddress'] = prometheusUrl
-  return object
-}
-
-interface Rules {
-  stabilizationWindowSeconds: number
-  policies: { periodSeconds: number }[]
-}
-
 /** `jobs`: what else Prometheus scrapes, by name, at host:port. */
 export async function startWorld(
   t: Test,
   scrapeMs: number,
-  jobs: (cluster: KedaCluster) => Promise<Record<string, string>> = () => Promise.resolve({}),
+  jobs: (cluster: PlayedCluster) => Promise<Record<string, string>> = () => Promise.resolve({}),
 ) {
-  const cluster = await startKeda(SYNC_S)
+  const cluster = await startPlayedCluster(SYNC_S)
   t.teardown(() => cluster.stop())
   const { admin } = cluster
   const prometheus = await startPrometheus([], scrapeMs, await jobs(cluster))
@@ -105,13 +79,6 @@ export async function startWorld(
         timeoutMs,
         500,
       ),
-    /** Applies the ScaledObject; resolves when the HPA has read its metric. */
-    async scale() {
-      await admin.apply(scaledObject(prometheus.url))
-      const hpa = `/apis/autoscaling/v2/namespaces/${NAMESPACE}/horizontalpodautoscalers/keda-hpa-torchserve`
-      const isActive = ({ body }: { body: Body }) =>
-        JSON.stringify(body['status'] ?? {}).includes('ValidMetricFound')
-      await admin.waitFor(hpa, isActive, 60_000)
-    },
+    scale: () => scale(admin, NAMESPACE, prometheus.url),
   }
 }

@@ -92,6 +92,7 @@ export function configuration(
 }
 
 export interface Prometheus {
+  /** In its own network. */
   url: string
   /** The value of an expression that gives one series; undefined where it gives none. Rejects with what Prometheus says. */
   value(expression: string): Promise<number | undefined>
@@ -102,6 +103,19 @@ export interface Prometheus {
   stop(): Promise<void>
 }
 
+/** What network a Prometheus has: by default the machine's. */
+export interface Network {
+  /** Makes of a command one that has it. */
+  inNetwork(command: readonly string[]): readonly string[]
+  /** A URL on the machine's loopback that leads to an address of it. */
+  reach(address: string, port: number): Promise<URL>
+}
+
+const machine: Network = {
+  inNetwork: command => command,
+  reach: (address, port) => Promise.resolve(new URL(`http://${address}:${port}`)),
+}
+
 /**
  * Scrapes and evaluates every `intervalMs`. `others`: jobs of one target, by name, at host:port. Throws MissingTool, or Error with
  * the end of the log.
@@ -110,12 +124,14 @@ export async function startPrometheus(
   targets: readonly Target[],
   intervalMs: number,
   others: Readonly<Record<string, string>> = {},
+  { inNetwork, reach }: Network = machine,
 ): Promise<Prometheus> {
   if ((await run('prometheus', ['--version']).catch(() => undefined)) === undefined)
     throw missing('prometheus')
   const folder = mkdtempSync(join(tmpdir(), 'stoker-prometheus-'))
   const [port = 0] = await freePorts(1)
   const url = `http://127.0.0.1:${port}`
+  const reached = await reach('127.0.0.1', port)
   const targetsFile = join(folder, 'targets.json')
   const discover = (found: readonly Target[]) =>
     writeFileSync(targetsFile, JSON.stringify(found.map(discovered)))
@@ -135,11 +151,14 @@ export async function startPrometheus(
     const options = { 'config.file': 'prometheus.yaml', 'storage.tsdb.path': data }
     const flags = { ...options, 'web.listen-address': `127.0.0.1:${port}` }
     const guard = startGuarded(
-      ['prometheus', ...Object.entries(flags).map(([name, setting]) => `--${name}=${setting}`)],
+      inNetwork([
+        'prometheus',
+        ...Object.entries(flags).map(([name, setting]) => `--${name}=${setting}`),
+      ]),
       { folder },
     )
     const isReady = () =>
-      fetch(`${url}/-/ready`).then(
+      fetch(new URL('/-/ready', reached)).then(
         ({ ok }) => ok,
         () => false,
       )
@@ -152,7 +171,7 @@ export async function startPrometheus(
   return {
     url,
     discover,
-    value: expression => evaluate(url, expression),
+    value: expression => evaluate(reached, expression),
     async restart(downMs = 0) {
       await guard.release({ keepFolder: true })
       await sleep(downMs)
@@ -184,7 +203,7 @@ interface Answer {
   data?: { result: { value: [atS: number, value: string] }[] }
 }
 
-async function evaluate(url: string, expression: string): Promise<number | undefined> {
+async function evaluate(url: URL, expression: string): Promise<number | undefined> {
   const query = new URL('/api/v1/query', url)
   query.searchParams.set('query', expression)
   const reply = await fetch(query, { signal: AbortSignal.timeout(CALL_MS) })
