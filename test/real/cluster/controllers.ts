@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { kubeConfig } from '../webhook.ts'
 import { program } from './build.ts'
+import type { Manifest } from './client.ts'
 import { caFile, type Tokens } from './control-plane.ts'
-import { NODE, POD_RANGE, SERVICE_IP } from './names.ts'
+import { NODE, NODE_IP, POD_RANGE, SERVICE_IP } from './names.ts'
 import type { Namespaces } from './namespaces.ts'
 
 const CONTROLLERS = [
@@ -18,6 +19,20 @@ const CONTROLLERS = [
   // The API server taints each new node, and nobody else takes the taint away.
   'node-lifecycle-controller',
 ]
+
+/** Where the Service of the API server leads; it does not say so itself, as it is started for loopback. */
+export const apiServerEndpoints: Manifest = {
+  apiVersion: 'discovery.k8s.io/v1',
+  kind: 'EndpointSlice',
+  metadata: {
+    name: 'kubernetes',
+    namespace: 'default',
+    labels: { 'kubernetes.io/service-name': 'kubernetes' },
+  },
+  addressType: 'IPv4',
+  endpoints: [{ addresses: [NODE_IP], conditions: { ready: true } }],
+  ports: [{ name: 'https', port: 443, protocol: 'TCP' }],
+}
 
 /** They end with the namespaces. `hpaSyncS`: how often HPAs are looked at; never by default. */
 export async function startControllers(
@@ -46,8 +61,6 @@ export async function startControllers(
       `--cluster-cidr=${POD_RANGE}`,
       // These limits are the machine's, not the namespace's.
       '--conntrack-max-per-core=0',
-      '--healthz-bind-address=',
-      '--metrics-bind-address=127.0.0.1:0',
     ],
   } as const
   for (const [name, words] of Object.entries(flags)) {

@@ -6,7 +6,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Cgroups } from './cgroups.ts'
 import type { Tokens } from './control-plane.ts'
-import { startControllers } from './controllers.ts'
+import { apiServerEndpoints, startControllers } from './controllers.ts'
 import { onFoundation, processOf, type Memory, type Node, type Process } from './foundation.ts'
 import { createKubelet, type Kubelet } from './kubelet.ts'
 import type { Namespaces } from './namespaces.ts'
@@ -46,7 +46,10 @@ export async function startNode(options: Options = {}): Promise<HostNode> {
     const kubelet = createKubelet(namespaces, admin, { folder, tokens, memoryMiB })
     await kubelet.start()
     await node.addNamespace('default')
-    if (isCluster) await startControllers(folder, namespaces, tokens, hpaSyncS)
+    if (isCluster) {
+      await admin.apply(apiServerEndpoints)
+      await startControllers(folder, namespaces, tokens, hpaSyncS)
+    }
     return { ...node, tokens, kubelet }
   })
 }
