@@ -117,6 +117,8 @@ export type ResizeOutcome = { action: ResizeAction; atMs: number } & (
       message: string
       /** The most that would have been granted, where the refusal says it. */
       ceiling: MemoryResources
+      /** The least, likewise. */
+      floor: MemoryResources
       retryAfterMs: number | undefined
     }
 )

@@ -37,6 +37,10 @@ export class Container {
   quotaMib = Infinity
   /** The most that a LimitRange allows as limit, and so says. */
   mostLimitMib = Infinity
+  /** The least that a LimitRange allows as request, and so says. */
+  leastRequestMib = 0
+  /** A policy that lets nothing be lowered, and says no number. */
+  mayLower = true
   cgroupVisible = true
   apiReachable = true
   /** Page cache that could be given back. */
@@ -100,13 +104,18 @@ export class Container {
   }
 
   #answered(action: ResizeAction, atMs: number): ResizeOutcome {
-    const refused = (code: string, ceiling: Partial<MemoryResources> = {}): ResizeOutcome => ({
+    const refused = (
+      code: string,
+      ceiling: Partial<MemoryResources> = {},
+      floor: Partial<MemoryResources> = {},
+    ): ResizeOutcome => ({
       action,
       atMs,
       kind: 'failed',
       code,
-      message: `the API server answered ${code}`,
+      message: `the API server answered ${code}. Change the rule.`,
       ceiling: { requestBytes: undefined, limitBytes: undefined, ...ceiling },
+      floor: { requestBytes: undefined, limitBytes: undefined, ...floor },
       retryAfterMs: undefined,
     })
     const more = (action.to.requestBytes ?? 0) > (this.desired.requestBytes ?? 0)
@@ -122,6 +131,10 @@ export class Container {
       return refused('RESIZE_QUOTA', beyond ? { requestBytes: this.quotaMib * MIB } : {})
     if ((action.to.limitBytes ?? 0) > this.mostLimitMib * MIB)
       return refused('RESIZE_LIMIT_RANGE', { limitBytes: this.mostLimitMib * MIB })
+    const leastBytes = this.leastRequestMib * MIB
+    if ((action.to.requestBytes ?? 0) < leastBytes)
+      return refused('RESIZE_LIMIT_RANGE', {}, { requestBytes: leastBytes })
+    if (!more && !this.mayLower) return refused('RESIZE_POLICY')
     this.write(action.to, atMs)
     return this.answer === 'timeout, written'
       ? refused('KUBERNETES_TIMEOUT')
@@ -183,7 +196,7 @@ export class Container {
   }
 
   seen(atMs: number): PodSeen {
-    const why = 'KUBERNETES_UNREACHABLE'
+    const why = 'KUBERNETES_UNREACHABLE. Look at it.'
     return {
       state: this.apiReachable
         ? { state: 'fresh', value: structuredClone(this.state), atMs }

@@ -2,6 +2,13 @@
 import t from 'tap'
 import { MIB } from './container.ts'
 import { need, setUp } from './pod-world.ts'
+import type { World } from './world.ts'
+
+/** Sentences that do not end in one full stop. */
+function badlyEnded({ decisions, resizes }: World): string[] {
+  const said = [...decisions, ...resizes].map(({ because }) => because)
+  return said.filter(because => because.includes('..') || !because.endsWith('.'))
+}
 
 t.test('memory is raised before workers start and lowered after they have gone', t => {
   const { world, container } = setUp({ requestMib: need(1) })
@@ -147,6 +154,7 @@ t.test('where memory cannot be changed, workers scale within it', t => {
     t.equal(world.ready, 3, answer)
     t.equal(world.last.reason, 'at_memory')
     t.match(world.last.because, why)
+    t.same(badlyEnded(world), [])
   }
   const { world } = setUp({ requestMib: need(2) })
   world.memoryPolicy = { ...world.memoryPolicy, maxMemory: undefined }
@@ -243,6 +251,7 @@ t.test('an API server that cannot be asked stops no worker that fits', t => {
   t.equal(world.ready, 3)
   t.equal(world.last.reason, 'at_memory')
   t.match(world.last.because, /KUBERNETES_UNREACHABLE/)
+  t.same(badlyEnded(world), [])
   t.equal(world.lastResize.reason, 'memory_stale')
   t.end()
 })
