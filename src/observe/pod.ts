@@ -1,12 +1,12 @@
 /** One look at the agent's own pod: what the API server says of it, and the memory of its TorchServe container. */
 import type { TorchServeCgroup } from '../clients/cgroup.ts'
-import type { Kubernetes } from '../clients/kubernetes.ts'
+import { KubernetesError, type Kubernetes } from '../clients/kubernetes.ts'
 import type { Clock } from '../clock.ts'
 import { StokerError } from '../errors.ts'
 import type { Note, PodSeen, PodState, Reading } from '../model.ts'
 
 export interface PodObserver {
-  /** Looks once; never throws. `urgent`: the API server is asked now, else every 10 s. */
+  /** Looks once; never throws. `urgent`: the API server is asked now, else every 10 s; when it said to come back later, then. */
   observe(urgent: boolean): Promise<{ pod: PodSeen; notes: Note[] }>
 }
 
@@ -26,6 +26,8 @@ export function createPodObserver(options: {
   let last: { value: PodState; atMs: number } | undefined
   let fault: StokerError | undefined
   let askedMs = -Infinity
+  /** The API server said to come back then. */
+  let notBeforeMs = -Infinity
   let asking: Promise<void> | undefined
 
   async function ask(from: Pick<Kubernetes, 'read'>): Promise<void> {
@@ -38,6 +40,8 @@ export function createPodObserver(options: {
     } catch (error) {
       fault =
         error instanceof StokerError ? error : new StokerError('KUBERNETES_FAILED', String(error))
+      const retryAfterMs = error instanceof KubernetesError ? (error.retryAfterMs ?? 0) : 0
+      notBeforeMs = clock.now() + retryAfterMs
     } finally {
       asking = undefined
     }
@@ -54,7 +58,7 @@ export function createPodObserver(options: {
   return {
     async observe(urgent) {
       const isDue = urgent || clock.now() - askedMs >= EVERY_MS
-      if (kubernetes && isDue) {
+      if (kubernetes && isDue && clock.now() >= notBeforeMs) {
         asking ??= ask(kubernetes)
         await Promise.race([asking, clock.sleep(WAIT_MS)])
       }
