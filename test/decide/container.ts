@@ -51,7 +51,7 @@ export class Container {
   #refusedAtMs = 0
   #outcome: ResizeOutcome | undefined
 
-  constructor(nowMs: number, options: Options = {}) {
+  constructor(options: Options = {}) {
     const { requestMib = 600, qosClass = 'Guaranteed', baseMib = 300 } = options
     const limitMib = 'limitMib' in options ? options.limitMib : requestMib
     const has = {
@@ -63,7 +63,6 @@ export class Container {
     this.state = {
       uid: 'u',
       resourceVersion: '1',
-      createdAtMs: nowMs,
       generation: 1,
       observedGeneration: 1,
       terminating: false,
@@ -74,16 +73,13 @@ export class Container {
         allocatedRequestBytes: has.requestBytes,
         actual: has,
         running: true,
-        startedAtMs: nowMs,
         restartCount: 0,
         lastTermination: undefined,
         restartsOnResize: false,
       },
       pending: undefined,
       inProgress: undefined,
-      othersRequestBytes: 0,
       podLimitBytes: undefined,
-      podLevelResources: false,
       peers: [],
     }
   }

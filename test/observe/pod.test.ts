@@ -8,7 +8,7 @@ import { Container } from '../decide/container.ts'
 function setUp(cgroup: Parameters<typeof createPodObserver>[0]['cgroup']) {
   const clock = virtualClock(1_000_000)
   const api = { reads: 0, fails: undefined as Error | undefined, takesMs: 0 }
-  const { state } = new Container(0)
+  const { state } = new Container()
   const observer = createPodObserver({
     cgroup,
     clock,

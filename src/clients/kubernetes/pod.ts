@@ -31,16 +31,13 @@ export function podState(json: unknown, container: string, asked: string): PodSt
     throw new StokerError('RESIZE_CONTAINER_UNKNOWN', has)
   }
   const uid = text(json, 'metadata', 'uid')
-  const generation = at(json, 'metadata', 'generation')
   const qosClass = text(json, 'status', 'qosClass')
   if (uid === undefined) throw bad('a Pod without uid')
-  if (typeof generation !== 'number') throw bad('a Pod without generation')
   if (!isQosClass(qosClass)) throw bad(`a Pod of QoS class ${qosClass}`)
   return {
     uid,
     resourceVersion: text(json, 'metadata', 'resourceVersion') ?? '',
-    createdAtMs: time(json, 'metadata', 'creationTimestamp') ?? Number.NaN,
-    generation,
+    generation: positive(at(json, 'metadata', 'generation')) ?? 0,
     observedGeneration: positive(at(json, 'status', 'observedGeneration')),
     terminating: at(json, 'metadata', 'deletionTimestamp') !== undefined,
     phase: text(json, 'status', 'phase') ?? 'Unknown',
@@ -48,9 +45,7 @@ export function podState(json: unknown, container: string, asked: string): PodSt
     container: containerState(spec, within(list(json, 'status', 'containerStatuses'), container)),
     pending: condition(json, 'PodResizePending'),
     inProgress: condition(json, 'PodResizeInProgress'),
-    othersRequestBytes: othersRequestBytes(json, container),
     podLimitBytes: bytes(json, 'status', 'resources', 'limits', 'memory'),
-    podLevelResources: at(json, 'spec', 'resources') !== undefined,
     peers: peers(json, container),
   }
 }
@@ -62,7 +57,6 @@ function containerState(spec: unknown, status: unknown): ContainerState {
     allocatedRequestBytes: bytes(status, 'allocatedResources', 'memory'),
     actual: isObject(at(status, 'resources')) ? memory(status, 'resources') : undefined,
     running: at(status, 'state', 'running') !== undefined,
-    startedAtMs: time(status, 'state', 'running', 'startedAt'),
     restartCount: positive(at(status, 'restartCount')) ?? 0,
     lastTermination: isObject(ended)
       ? {
@@ -77,16 +71,6 @@ function containerState(spec: unknown, status: unknown): ContainerState {
         text(policy, 'restartPolicy') === 'RestartContainer',
     ),
   }
-}
-
-/** Of the containers that run all the time: ordinary ones, and init containers that are sidecars. */
-function othersRequestBytes(json: unknown, container: string): number {
-  const sidecars = list(json, 'spec', 'initContainers').filter(
-    each => text(each, 'restartPolicy') === 'Always',
-  )
-  return [...list(json, 'spec', 'containers'), ...sidecars]
-    .filter(each => text(each, 'name') !== container)
-    .reduce((sum: number, each) => sum + (memory(each, 'resources').requestBytes ?? 0), 0)
 }
 
 function condition(json: unknown, type: string): ResizeCondition | undefined {
