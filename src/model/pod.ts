@@ -34,6 +34,8 @@ export interface ResizeCondition {
   message: string
   /** The pod's generation this is said of; an older one's condition may still stand. */
   observedGeneration: number | undefined
+  /** By how much the request is more than the node has room for, where that is said. */
+  excessBytes: number | undefined
 }
 
 /** The agent's own pod as the API server shows it. */

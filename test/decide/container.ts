@@ -160,13 +160,15 @@ export class Container {
     if (this.answer === 'silent' || !container.running) return
     this.state.observedGeneration = this.state.generation
     const raises = (desired.requestBytes ?? 0) > (container.allocatedRequestBytes ?? 0)
-    const condition = (reason: string, message: string) => ({
+    const condition = (reason: string, message: string, excessBytes?: number) => ({
       reason,
       message,
       observedGeneration: this.state.generation,
+      excessBytes,
     })
-    if (raises && (desired.requestBytes ?? 0) > this.grantedUpToMib * MIB) {
-      this.state.pending = condition('Deferred', 'node didn’t have enough resource: memory')
+    const excess = (desired.requestBytes ?? 0) - this.grantedUpToMib * MIB
+    if (raises && excess > 0) {
+      this.state.pending = condition('Deferred', 'node didn’t have enough resource: memory', excess)
       return
     }
     if (raises && (this.answer === 'deferred' || this.answer === 'infeasible')) {

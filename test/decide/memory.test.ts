@@ -100,6 +100,26 @@ t.test('a deferred raise that is granted within seconds is waited for', t => {
   t.end()
 })
 
+t.test('where the node has no room for all of it, the workers come that fit', t => {
+  for (const above of [0, 100]) {
+    const { world, container } = setUp({
+      requestMib: need(1),
+      limitMib: need(1) + above,
+      qosClass: above === 0 ? 'Guaranteed' : 'Burstable',
+    })
+    container.grantedUpToMib = need(3) + 50
+    world.rate = 60
+    world.run(45)
+    t.equal(world.ready, 3)
+    t.equal(container.desired.requestBytes, need(3) * MIB)
+    t.match(world.last.because, /node didn’t have enough/)
+    const back = world.memoryStory.filter(line => line.endsWith('taken_back'))
+    t.equal(back.length, 1)
+    t.ok((world.podDemand ?? 0) > 1)
+  }
+  t.end()
+})
+
 t.test('a quota that says how much it has is used up to that', t => {
   const { world, container } = setUp({ requestMib: need(1) })
   container.quotaMib = need(4)

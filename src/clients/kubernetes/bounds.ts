@@ -28,15 +28,17 @@ export function boundsOf(message: string, wanted: MemoryResources): Bounds {
 function tooMuch(message: string, kind: Kind): number | undefined {
   const resource = kind === 'request' ? '(?:requests\\.)?memory' : 'limits\\.memory'
   return (
-    (kind === 'request' ? capacityExcess(message) : undefined) ??
+    (kind === 'request' ? nodeExcess(message) : undefined) ??
     quotaExcess(message, resource) ??
     rangeExcess(message, 'maximum', kind)
   )
 }
 
-function capacityExcess(message: string): number | undefined {
-  const node = /memory, requested: (\d+), allocatable: (\d+)/.exec(message)
-  return node ? Number(node[1]) - Number(node[2]) : undefined
+/** By how much a request is more than the node has room for; the API server and the kubelet say it alike. */
+export function nodeExcess(message: string): number | undefined {
+  const said = /memory, requested: (\d+),(?: used: (\d+),)? (?:allocatable|capacity): (\d+)/
+  const [found, requested, used = 0, room] = said.exec(message) ?? []
+  return found === undefined ? undefined : Number(requested) + Number(used) - Number(room)
 }
 
 function quotaExcess(message: string, resource: string): number | undefined {

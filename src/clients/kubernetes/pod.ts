@@ -9,6 +9,7 @@ import type {
 } from '../../model.ts'
 import { parseBytes } from '../../quantity.ts'
 import { isObject } from '../reply.ts'
+import { nodeExcess } from './bounds.ts'
 import { at, list, text, time } from './json.ts'
 
 /** The agent's field manager, by which its own writes are told from those of others. */
@@ -77,13 +78,14 @@ function condition(json: unknown, type: string): ResizeCondition | undefined {
   const found = list(json, 'status', 'conditions').find(
     each => text(each, 'type') === type && text(each, 'status') === 'True',
   )
-  return found === undefined
-    ? undefined
-    : {
-        reason: text(found, 'reason') ?? '',
-        message: text(found, 'message') ?? '',
-        observedGeneration: positive(at(found, 'observedGeneration')),
-      }
+  if (found === undefined) return undefined
+  const message = text(found, 'message') ?? ''
+  return {
+    reason: text(found, 'reason') ?? '',
+    message,
+    observedGeneration: positive(at(found, 'observedGeneration')),
+    excessBytes: nodeExcess(message),
+  }
 }
 
 function peers(json: unknown, container: string): Peer[] {

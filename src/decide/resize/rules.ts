@@ -1,9 +1,9 @@
 /** When the pod's memory is raised, lowered, taken back or healed. */
-import type { MemoryResources } from '../../model.ts'
+import type { MemoryResources, PodState, ResizeAction } from '../../model.ts'
 import { active, learnLimit } from '../limits.ts'
 import { inMib, seconds } from '../words.ts'
 import { amountsFor, amountsText, healed, lowered, raised, same, takenBack } from './amounts.ts'
-import { progressOf, unfitness } from './kubelet.ts'
+import { isCurrent, progressOf, unfitness } from './kubelet.ts'
 import { hold, learned, longer, order } from './ruling.ts'
 import type { Ordered, ResizeView, Rule, Ruling } from './ruling.ts'
 
@@ -71,11 +71,19 @@ function takeBack(view: ResizeView, { action }: Pick<Ordered, 'action'>, why: st
     const keepLimit = isKnown ? memory.keepLimit : { untilMs: nowMs + lastsMs, lastsMs, why }
     return order(view, 'revert', to, 'taken_back', text, { keepLimit, expected })
   }
-  const most = to.requestBytes ?? to.limitBytes ?? 0
+  const most = roomFor(pod, action, to)
   const known = active(memory.ceiling, nowMs)
   const isNew = action.kind === 'raise' && most < (known?.at ?? Infinity)
   const ceiling = isNew ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
   return order(view, 'revert', to, 'taken_back', text, { ceiling, expected })
+}
+
+/** The request that the node has room for, by the kubelet's numbers; without any, what it is taken back to. */
+function roomFor(pod: PodState, { to }: Pick<ResizeAction, 'to'>, back: MemoryResources): number {
+  const had = back.requestBytes ?? back.limitBytes ?? 0
+  const { excessBytes, observedGeneration } = pod.pending ?? {}
+  if (excessBytes === undefined || !isCurrent(observedGeneration, pod)) return had
+  return Math.max(had, (to.requestBytes ?? 0) - excessBytes)
 }
 
 const peers: Rule = view => {

@@ -45,6 +45,7 @@ t.test('what was wished, accepted and done, while a raise is deferred', async t 
       actual: { requestBytes: 100 * MiB, limitBytes: 2500 * MiB },
     },
     pending: {
+      excessBytes: 2181038080 + 2147483648 - 3696820224,
       reason: 'Deferred',
       message: /Node didn't have enough resource/,
       observedGeneration: 29,
