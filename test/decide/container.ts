@@ -21,12 +21,22 @@ export type Answer =
   | 'limit rule'
   | 'timeout, written'
   | 'timeout, lost'
+  | 'untrusted'
+  | 'no token'
+  | 'no Kubernetes'
 
 interface Options {
   requestMib?: number
   limitMib?: number | undefined
   qosClass?: PodState['qosClass']
   baseMib?: number
+}
+
+const notArrived: Partial<Record<Answer, string>> = {
+  'timeout, lost': 'KUBERNETES_TIMEOUT',
+  untrusted: 'KUBERNETES_TLS',
+  'no token': 'KUBERNETES_TOKEN_UNREADABLE',
+  'no Kubernetes': 'KUBERNETES_NOT_KUBERNETES',
 }
 
 /** A pod with a TorchServe container, and a kubelet that acts within a second or as it is told. */
@@ -116,7 +126,8 @@ export class Container {
     })
     const more = (action.to.requestBytes ?? 0) > (this.desired.requestBytes ?? 0)
     if (this.answer === 'rbac') return refused('RESIZE_RBAC')
-    if (this.answer === 'timeout, lost') return refused('KUBERNETES_TIMEOUT')
+    const lost = notArrived[this.answer]
+    if (lost) return refused(lost)
     if (
       this.answer === 'limit rule' &&
       (action.to.limitBytes ?? 0) < (this.desired.limitBytes ?? 0)

@@ -221,8 +221,15 @@ t.test('Burstable: the limit keeps its distance, or stays', t => {
   t.end()
 })
 
-t.test('a call that timed out is looked into: written or not, the workers come', t => {
-  for (const answer of ['timeout, written', 'timeout, lost'] as const) {
+t.test('a call that failed on its way is looked into: written or not, the workers come', t => {
+  const answers = [
+    'timeout, written',
+    'timeout, lost',
+    'untrusted',
+    'no token',
+    'no Kubernetes',
+  ] as const
+  for (const answer of answers) {
     const { world, container } = setUp({ requestMib: need(1) })
     container.answer = answer
     world.rate = 10
@@ -230,7 +237,7 @@ t.test('a call that timed out is looked into: written or not, the workers come',
     container.answer = 'granted'
     world.run(20)
     t.equal(world.ready, 3, answer)
-    t.equal(world.memoryStory.length, answer === 'timeout, written' ? 2 : 3)
+    t.equal(world.memoryStory.length, answer === 'timeout, written' ? 2 : 3, answer)
   }
   t.end()
 })

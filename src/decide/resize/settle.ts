@@ -19,16 +19,8 @@ const tooMuch: ReadonlySet<string> = new Set([
 /** The amount was too little, or anything less than there is. */
 const tooLittle: ReadonlySet<string> = new Set(['RESIZE_LIMIT_RANGE', 'RESIZE_POLICY'])
 
-/** The call may have been made, or may work in a moment. */
-const passing: ReadonlySet<string> = new Set([
-  'KUBERNETES_UNREACHABLE',
-  'KUBERNETES_TIMEOUT',
-  'KUBERNETES_FAILED',
-  'KUBERNETES_BUSY',
-  'KUBERNETES_REPLY_TOO_LARGE',
-  'KUBERNETES_UNAUTHORIZED',
-  'RESIZE_CONFLICT',
-])
+/** What failed on the way to the API server says nothing of the amount: the call may have been made, or may work in a moment. */
+const isPassing = (code: string) => code.startsWith('KUBERNETES_') || code === 'RESIZE_CONFLICT'
 
 export function settleResize(memory: ResizeMemory, outcome: ResizeOutcome): ResizeMemory {
   const { ordered } = memory
@@ -50,7 +42,7 @@ export function settleResize(memory: ResizeMemory, outcome: ResizeOutcome): Resi
     case 'failed': {
       const { ceiling, code, floor, retryAfterMs } = outcome
       const why = unended(outcome.message)
-      if (passing.has(code)) {
+      if (isPassing(code)) {
         const lastsMs = longer(memory.pause, atMs, PAUSE_MS, LONGEST_PAUSE_MS)
         const untilMs = atMs + Math.max(lastsMs, retryAfterMs ?? 0)
         // Whether it was done shows when the pod is read next.
