@@ -53,6 +53,9 @@ export class Container {
   mayLower = true
   cgroupVisible = true
   apiReachable = true
+  /** Wishes are taken, and answered later. */
+  apiHangs = false
+  readonly asked: ResizeAction[] = []
   /** Page cache that could be given back. */
   cacheMib = 0
   baseMib: number
@@ -100,7 +103,14 @@ export class Container {
 
   /** What the API server does with a wish. */
   patch(action: ResizeAction, atMs: number): void {
-    this.#outcome = this.#answered(action, atMs)
+    this.asked.push(action)
+    if (!this.apiHangs) this.#outcome = this.#answered(action, atMs)
+  }
+
+  /** The answer to the first wish that has none yet. */
+  answerFirst(atMs: number): void {
+    const [first] = this.asked
+    if (first) this.#outcome = this.#answered(first, atMs)
   }
 
   outcome(): ResizeOutcome | undefined {
