@@ -15,6 +15,8 @@ import { inMib, unended } from './words.ts'
 
 /** TorchServe's own need is the most it had within this time: its heap and its caches come and go. */
 const BASE_WINDOW_MS = 10 * 60_000
+/** An API server that is away for longer may stay so: no memory is counted on that it would have to grant. */
+const AWAY_MS = 10 * 60_000
 const LARGEST_MARGIN = 0.4
 const WITHOUT_CAP =
   'No cap is set (STOKER_MAX_MEMORY), so the memory stays as it is and workers scale within it.'
@@ -197,7 +199,8 @@ function whyNotMore(
   const off = active(resize.off, nowMs)
   if (off) return always(off.why)
   if (state.state === 'fresh') return unfitness(state.value)
-  return { text: `more cannot be asked for: ${unended(state.why)}`, lasts: false }
+  const text = `more cannot be asked for: ${unended(state.why)}`
+  return { text, lasts: nowMs - state.atMs > AWAY_MS }
 }
 
 /**

@@ -13,8 +13,6 @@ export interface PodObserver {
 const EVERY_MS = 10_000
 /** The loop waits no longer for the API server, and takes the answer in its next round. */
 const WAIT_MS = 250
-/** Only a resize, which needs the API server, changes what the pod has; what it had long ago is no ground for one. */
-const FORGOTTEN_MS = 10 * 60_000
 
 /** `kubernetes` is undefined where the agent does not know its pod. */
 export function createPodObserver(options: {
@@ -51,7 +49,7 @@ export function createPodObserver(options: {
     if (!kubernetes) return { state: 'absent', why: 'the agent does not know which pod it is in' }
     if (!last) return { state: 'absent', why: fault?.message ?? 'not asked yet' }
     if (!fault) return { state: 'fresh', ...last }
-    if (clock.now() - last.atMs > FORGOTTEN_MS) return { state: 'absent', why: fault.message }
+    // Only a resize, which needs the API server, changes what the pod has.
     return { state: 'stale', ...last, why: fault.message }
   }
 

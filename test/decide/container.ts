@@ -53,6 +53,7 @@ export class Container {
   mayLower = true
   cgroupVisible = true
   apiReachable = true
+  apiAwayMs = 1_000
   /** Wishes are taken, and answered later. */
   apiHangs = false
   readonly asked: ResizeAction[] = []
@@ -216,10 +217,11 @@ export class Container {
 
   seen(atMs: number): PodSeen {
     const why = 'KUBERNETES_UNREACHABLE. Look at it.'
+    const value = structuredClone(this.state)
     return {
       state: this.apiReachable
-        ? { state: 'fresh', value: structuredClone(this.state), atMs }
-        : { state: 'stale', value: structuredClone(this.state), atMs: atMs - 1_000, why },
+        ? { state: 'fresh', value, atMs }
+        : { state: 'stale', value, atMs: atMs - this.apiAwayMs, why },
       memory: this.cgroupVisible
         ? { state: 'fresh', value: { ...this.cgroup }, atMs }
         : { state: 'absent', why: 'not shared' },

@@ -283,6 +283,26 @@ t.test('an API server that cannot be asked stops no worker that fits', t => {
   t.end()
 })
 
+t.test('an API server that is long away is no leave to take what the node has', t => {
+  const demand = [1_000, 11 * 60_000].map(apiAwayMs => {
+    const { world, container } = setUp({
+      requestMib: need(3),
+      limitMib: undefined,
+      qosClass: 'Burstable',
+    })
+    world.rate = 2
+    world.run(5)
+    Object.assign(container, { apiReachable: false, apiAwayMs })
+    world.rate = 60
+    world.run(60)
+    t.equal(world.ready, 3)
+    t.match(world.last, { reason: 'at_memory', because: /KUBERNETES_UNREACHABLE/ })
+    return world.podDemand ?? 0
+  })
+  t.ok(Number(demand[1]) > 2 * Number(demand[0]), 'and no memory is counted on that cannot come')
+  t.end()
+})
+
 t.test('what is in use rises and falls by little all the time, and nothing is sent for it', t => {
   const { world, container } = setUp({ requestMib: need(2) })
   world.rate = 5
