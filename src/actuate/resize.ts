@@ -90,6 +90,7 @@ function failure(error: unknown): Ending {
     code,
     message: error instanceof Error ? error.message : String(error),
     ceiling: told?.ceiling ?? nothing,
+    floor: told?.floor ?? nothing,
     retryAfterMs: told?.retryAfterMs,
   }
 }

@@ -41,7 +41,7 @@ export const onTrial: Rule = view => {
     )
   }
   if (verdict === 'helps') {
-    const knee = trial.to > (memory.knee?.most ?? Infinity) ? undefined : memory.knee
+    const knee = trial.to > (memory.knee?.at ?? Infinity) ? undefined : memory.knee
     const proven = Math.max(memory.proven, trial.to)
     return learned(view, { trial: undefined, knee, proven, unsureAt: undefined })
   }
@@ -102,11 +102,11 @@ function blocked(
     return hold(
       view,
       'at_ceiling',
-      `${count(needed)} needed, but the last attempt at more than ${ceiling?.most} failed (${ceiling?.why}); next in ${again}.`,
+      `${count(needed)} needed, but the last attempt at more than ${ceiling?.at} failed (${ceiling?.why}); next in ${again}.`,
     )
   }
   const knee = active(memory.knee, nowMs)
-  if (knee && listed > knee.most) return undefined
+  if (knee && listed > knee.at) return undefined
   return hold(
     view,
     'at_knee',
@@ -118,7 +118,7 @@ export const down: Rule = view => {
   const { census, held, holdMs, listed, memory, nowMs, policy } = view
   const live = listed - census.dead.size
   const knee = active(memory.knee, nowMs)
-  if (knee && live > Math.max(knee.most, policy.minWorkers)) {
+  if (knee && live > Math.max(knee.at, policy.minWorkers)) {
     return shrink(view, 'knee', capitalised(knee.why))
   }
   if (held === undefined || live <= policy.minWorkers) return undefined

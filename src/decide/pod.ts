@@ -11,10 +11,12 @@ import { noResize, type ResizeMemory } from './resize/ruling.ts'
 import { ruleResize } from './resize/rules.ts'
 import { settleResize } from './resize/settle.ts'
 import { addToWindow, emptyWindow, largest, type MaxWindow } from './window.ts'
-import { inMib } from './words.ts'
+import { inMib, unended } from './words.ts'
 
 /** TorchServe's own need is the most it had within this time: its heap and its caches come and go. */
 const BASE_WINDOW_MS = 10 * 60_000
+/** An API server that is away for longer may stay so: no memory is counted on that it would have to grant. */
+const AWAY_MS = 10 * 60_000
 const LARGEST_MARGIN = 0.4
 const WITHOUT_CAP =
   'No cap is set (STOKER_MAX_MEMORY), so the memory stays as it is and workers scale within it.'
@@ -102,7 +104,7 @@ function learnMargin(memory: PodMemory, { memory: cgroup }: PodSeen, nowMs: numb
   const { oomKills } = cgroup.value
   // A container that started anew begins at 0.
   if (memory.kills === undefined || oomKills <= memory.kills) return { ...memory, kills: oomKills }
-  const share = Math.min(2 * (active(memory.margin, nowMs)?.most ?? MARGIN), LARGEST_MARGIN)
+  const share = Math.min(2 * (active(memory.margin, nowMs)?.at ?? MARGIN), LARGEST_MARGIN)
   const why = 'a process was killed for want of memory'
   return { ...memory, kills: oomKills, margin: learnLimit(memory.margin, share, why, nowMs) }
 }
@@ -120,21 +122,21 @@ export function openLedger(
 function booksOf(memory: PodMemory, pod: PodSeen, policy: MemoryPolicy, nowMs: number): Books {
   const { first } = memory
   const base = largest(memory.base) ?? memory.declaredBase
-  const margin = active(memory.margin, nowMs)?.most ?? MARGIN
+  const margin = active(memory.margin, nowMs)?.at ?? MARGIN
   const granted = keptBytes(memory, pod, policy)
   const cap = capOf(memory, pod, policy)
   const ceiling = active(memory.resize.ceiling, nowMs)
-  const feasible = Math.max(Math.min(cap, ceiling?.most ?? Infinity), granted ?? 0)
+  const feasible = Math.max(Math.min(cap, ceiling?.at ?? Infinity), granted ?? 0)
   const trouble = whyNotMore(memory, pod, policy, nowMs)
   // A refusal that may be tried again still stands: were it forgotten, pods would go, and their load would only meet it again.
   const isBarred = trouble?.lasts || memory.resize.off !== undefined
-  const refusedAt = isBarred ? 0 : (memory.resize.ceiling?.most ?? Infinity)
+  const refusedAt = isBarred ? 0 : (memory.resize.ceiling?.at ?? Infinity)
   const lasting = Math.max(Math.min(cap, refusedAt), granted ?? 0)
   if (memory.resize.suspect) {
     const because = 'the pod may have kept an older limit, which is being set right'
     return { base, first, margin, granted: 0, most: 0, lasting, because }
   }
-  const isRefused = ceiling !== undefined && ceiling.most < cap
+  const isRefused = ceiling !== undefined && ceiling.at < cap
   const ofThem = isRefused ? `more was refused: ${ceiling.why}` : `the cap is ${inMib(cap)}`
   const has = granted === undefined ? '' : `the container has ${inMib(granted)}; `
   const because = `${has}${trouble?.text ?? ofThem}`
@@ -189,7 +191,7 @@ function whyNotMore(
   const always = (text: string) => ({ text, lasts: true })
   if (policy.maxMemory === undefined)
     return always('no cap is set (STOKER_MAX_MEMORY), so it stays')
-  if (state.state === 'absent') return always(`more cannot be asked for: ${state.why}`)
+  if (state.state === 'absent') return always(`more cannot be asked for: ${unended(state.why)}`)
   const standing = state.value.peers.find(({ wroteAtMs }) => wroteAtMs === undefined)
   if (standing) return always(`${standing.name} sets the memory of this pod`)
   const peer = resize.peer && nowMs < resize.peer.untilMs
@@ -197,7 +199,8 @@ function whyNotMore(
   const off = active(resize.off, nowMs)
   if (off) return always(off.why)
   if (state.state === 'fresh') return unfitness(state.value)
-  return { text: `more cannot be asked for: ${state.why}`, lasts: false }
+  const text = `more cannot be asked for: ${unended(state.why)}`
+  return { text, lasts: nowMs - state.atMs > AWAY_MS }
 }
 
 /**
@@ -221,7 +224,7 @@ export function decidePod(
     return isKnown ? hold('unsupported', WITHOUT_CAP) : { decision: undefined, memory }
   }
   if (state.state !== 'fresh') {
-    return hold('memory_stale', `The pod cannot be read: ${state.why}`)
+    return hold('memory_stale', `The pod cannot be read: ${unended(state.why)}.`)
   }
   const { memory: resize, ...ruling } = ruleResize({
     nowMs,
@@ -258,6 +261,6 @@ function inputsOf(
     desired: container?.desired ?? null,
     actual: container?.actual ?? null,
     cap: policy.maxMemory ?? null,
-    ceiling: active(resize.ceiling, nowMs)?.most ?? null,
+    ceiling: active(resize.ceiling, nowMs)?.at ?? null,
   }
 }

@@ -23,8 +23,8 @@ export function usableOf(view: View): number {
   if (refusalOf(view)) return Math.max(1, view.listed)
   const { census, gpu, memory, memoryMost, policy } = view
   // Also when they may be tried again: were they forgotten, pods would go, and their load would only meet them again.
-  const knee = memory.knee?.most ?? Infinity
-  const ceiling = memory.ceiling?.most ?? Infinity
+  const knee = memory.knee?.at ?? Infinity
+  const ceiling = memory.ceiling?.at ?? Infinity
   const live = census.ready + census.loading
   // Where the GPU stays unknown no worker is added, and pods must be; where it is being measured nothing is known yet.
   const grows = gpu?.soon || policy.gpuMemoryUnknown === 'grow'

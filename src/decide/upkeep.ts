@@ -69,7 +69,7 @@ export const growing: Rule = view => {
         : rollBack(view, growth.keep, growth.why)
     case 'loaded': {
       const { from, to } = flying.action
-      const ceiling = to > (memory.ceiling?.most ?? Infinity) ? undefined : memory.ceiling
+      const ceiling = to > (memory.ceiling?.at ?? Infinity) ? undefined : memory.ceiling
       const loading = learnLoading(memory.loading, growth.tookMs, growth.of)
       const trial =
         flying.action.kind === 'grow' && from > 0
@@ -147,7 +147,7 @@ export const failing: Rule = view => {
   const keep = description.workers.findLastIndex(worker => !isFailing(worker.id)) + 1
   if (census.ready === 0) return undefined
   if (keep === description.workers.length) return failingAmongServing(view, isFailing)
-  return rollBack(view, keep, 'it was found failing', active(memory.ceiling, nowMs)?.most)
+  return rollBack(view, keep, 'it was found failing', active(memory.ceiling, nowMs)?.at)
 }
 
 /** A worker that never loaded, with others behind it that serve: they go before TorchServe loses its patience with it. */
@@ -158,7 +158,7 @@ function failingAmongServing(view: View, isFailing: (id: string) => boolean): Ru
   if (sinceMs === undefined) return undefined
   const failingMs = nowMs - sinceMs
   if (failingMs > AT_ONCE * description.maxRetryMs) {
-    const bearable = active(view.memory.ceiling, nowMs)?.most
+    const bearable = active(view.memory.ceiling, nowMs)?.at
     return rollBack(view, first, 'TorchServe’s patience with it ends', bearable)
   }
   if (failingMs < ONE_BY_ONE * description.maxRetryMs) return undefined

@@ -35,8 +35,8 @@ export interface View {
 
 /** The most live workers allowed now, and what sets it. */
 export function capOf(view: View): { workers: number; by: 'maximum' | 'knee' | 'ceiling' } {
-  const knee = active(view.memory.knee, view.nowMs)?.most ?? Infinity
-  const ceiling = active(view.memory.ceiling, view.nowMs)?.most ?? Infinity
+  const knee = active(view.memory.knee, view.nowMs)?.at ?? Infinity
+  const ceiling = active(view.memory.ceiling, view.nowMs)?.at ?? Infinity
   const { maxWorkers, minWorkers } = view.policy
   const lowest = Math.min(knee, ceiling, maxWorkers)
   const by = lowest === maxWorkers ? 'maximum' : lowest === ceiling ? 'ceiling' : 'knee'
@@ -58,8 +58,8 @@ export function inputsOf(view: View): Inputs {
     held: view.held ?? null,
     minimum: policy.minWorkers,
     maximum: policy.maxWorkers,
-    knee: active(memory.knee, nowMs)?.most ?? null,
-    ceiling: active(memory.ceiling, nowMs)?.most ?? null,
+    knee: active(memory.knee, nowMs)?.at ?? null,
+    ceiling: active(memory.ceiling, nowMs)?.at ?? null,
     loadMs: memory.loading.aloneMs ?? null,
     gpu: view.gpu ? { ...view.gpu.inputs, fits: view.gpu.fits ?? null } : null,
     workerBytes: view.workerBytes ?? null,

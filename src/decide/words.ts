@@ -17,5 +17,7 @@ export const are = (workers: number) => (workers === 1 ? 'is' : 'are')
 export const were = (workers: number) => (workers === 1 ? 'was' : 'were')
 export const seconds = (ms: number) => `${Math.max(1, Math.round(ms / 1000))} s`
 export const capitalised = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
+/** A sentence as the end of another. */
+export const unended = (sentence: string) => sentence.replace(/\.$/, '')
 export const percent = (share: number) => `${Math.round(share * 100)} %`
 export const inMib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`

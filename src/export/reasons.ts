@@ -120,9 +120,9 @@ export const resizeReasons: Readonly<Record<ResizeReason, { label: string; meani
   },
   fits: { label: 'Fits', meaning: 'The pod asks for what its workers need.' },
   limit_kept: {
-    label: 'Limit kept',
+    label: 'Kept',
     meaning:
-      'Less would do, but the limit cannot be lowered: too much of it is in use, that cannot be seen, or it was refused.',
+      'Less would do, but it cannot be lowered: too much of the limit is in use, that cannot be seen, or less was refused.',
   },
   confirming: {
     label: 'Confirming',

@@ -34,6 +34,8 @@ export interface ResizeCondition {
   message: string
   /** The pod's generation this is said of; an older one's condition may still stand. */
   observedGeneration: number | undefined
+  /** By how much the request is more than the node has room for, where that is said. */
+  excessBytes: number | undefined
 }
 
 /** The agent's own pod as the API server shows it. */
@@ -41,8 +43,7 @@ export interface PodState {
   uid: string
   /** Changes with every write to the pod, the kubelet's status included; a fence for the next write. */
   resourceVersion: string
-  createdAtMs: number
-  /** Rises with every change of what is wanted of the pod, and when it is deleted. */
+  /** Rises with every change of what is wanted of the pod, and when it is deleted; 0 for one from before Kubernetes 1.33, until it is changed. */
   generation: number
   /** The generation the kubelet has looked at last; undefined before it has, and before Kubernetes 1.34. */
   observedGeneration: number | undefined
@@ -55,12 +56,8 @@ export interface PodState {
   pending: ResizeCondition | undefined
   /** The kubelet has accepted the wish and acts; `Error` when it does not succeed and tries again. */
   inProgress: ResizeCondition | undefined
-  /** What the pod's other containers that run beside this one request together, sidecars included. */
-  othersRequestBytes: number
   /** The pod's own limit as the kubelet reports it (Kubernetes 1.36): below the sum of its containers' limits, it was left behind. */
   podLimitBytes: number | undefined
-  /** The pod has limits of its own (`spec.resources`), which cap its containers. */
-  podLevelResources: boolean
   /** Who else sets the memory of this container, or of the pod as a whole. Whoever we overwrote is not seen any more. */
   peers: readonly Peer[]
 }
@@ -81,7 +78,6 @@ export interface ContainerState {
   /** What the kubelet last read back; undefined before the first start. Kubelets without support for resize never say it. */
   actual: MemoryResources | undefined
   running: boolean
-  startedAtMs: number | undefined
   restartCount: number
   /** Why it ended the last time, as `OOMKilled`. */
   lastTermination:
@@ -117,6 +113,8 @@ export type ResizeOutcome = { action: ResizeAction; atMs: number } & (
       message: string
       /** The most that would have been granted, where the refusal says it. */
       ceiling: MemoryResources
+      /** The least, likewise. */
+      floor: MemoryResources
       retryAfterMs: number | undefined
     }
 )

@@ -19,7 +19,7 @@ function setUp(
   const sent: unknown[] = []
   let conflicts = options.conflicts ?? 0
   const read = () => {
-    const { state } = new Container(0)
+    const { state } = new Container()
     options.change?.(state)
     return Promise.resolve(state)
   }

@@ -67,7 +67,7 @@ t.test('fewer workers than at first may need as much', t => {
 })
 
 t.test('it is taken once one pool serves, and again only for a new one', t => {
-  const { state } = new Container(0, { requestMib: 600, limitMib: 1_100, qosClass: 'Burstable' })
+  const { state } = new Container({ requestMib: 600, limitMib: 1_100, qosClass: 'Burstable' })
   const seen = (limitMib: number | undefined) => {
     const desired = { requestBytes: 600 * MIB, limitBytes: limitMib && limitMib * MIB }
     const value = { ...state, container: { ...state.container, desired, actual: desired } }

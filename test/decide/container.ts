@@ -21,12 +21,22 @@ export type Answer =
   | 'limit rule'
   | 'timeout, written'
   | 'timeout, lost'
+  | 'untrusted'
+  | 'no token'
+  | 'no Kubernetes'
 
 interface Options {
   requestMib?: number
   limitMib?: number | undefined
   qosClass?: PodState['qosClass']
   baseMib?: number
+}
+
+const notArrived: Partial<Record<Answer, string>> = {
+  'timeout, lost': 'KUBERNETES_TIMEOUT',
+  untrusted: 'KUBERNETES_TLS',
+  'no token': 'KUBERNETES_TOKEN_UNREADABLE',
+  'no Kubernetes': 'KUBERNETES_NOT_KUBERNETES',
 }
 
 /** A pod with a TorchServe container, and a kubelet that acts within a second or as it is told. */
@@ -37,8 +47,16 @@ export class Container {
   quotaMib = Infinity
   /** The most that a LimitRange allows as limit, and so says. */
   mostLimitMib = Infinity
+  /** The least that a LimitRange allows as request, and so says. */
+  leastRequestMib = 0
+  /** A policy that lets nothing be lowered, and says no number. */
+  mayLower = true
   cgroupVisible = true
   apiReachable = true
+  apiAwayMs = 1_000
+  /** Wishes are taken, and answered later. */
+  apiHangs = false
+  readonly asked: ResizeAction[] = []
   /** Page cache that could be given back. */
   cacheMib = 0
   baseMib: number
@@ -47,7 +65,7 @@ export class Container {
   #refusedAtMs = 0
   #outcome: ResizeOutcome | undefined
 
-  constructor(nowMs: number, options: Options = {}) {
+  constructor(options: Options = {}) {
     const { requestMib = 600, qosClass = 'Guaranteed', baseMib = 300 } = options
     const limitMib = 'limitMib' in options ? options.limitMib : requestMib
     const has = {
@@ -59,7 +77,6 @@ export class Container {
     this.state = {
       uid: 'u',
       resourceVersion: '1',
-      createdAtMs: nowMs,
       generation: 1,
       observedGeneration: 1,
       terminating: false,
@@ -70,16 +87,13 @@ export class Container {
         allocatedRequestBytes: has.requestBytes,
         actual: has,
         running: true,
-        startedAtMs: nowMs,
         restartCount: 0,
         lastTermination: undefined,
         restartsOnResize: false,
       },
       pending: undefined,
       inProgress: undefined,
-      othersRequestBytes: 0,
       podLimitBytes: undefined,
-      podLevelResources: false,
       peers: [],
     }
   }
@@ -90,7 +104,14 @@ export class Container {
 
   /** What the API server does with a wish. */
   patch(action: ResizeAction, atMs: number): void {
-    this.#outcome = this.#answered(action, atMs)
+    this.asked.push(action)
+    if (!this.apiHangs) this.#outcome = this.#answered(action, atMs)
+  }
+
+  /** The answer to the first wish that has none yet. */
+  answerFirst(atMs: number): void {
+    const [first] = this.asked
+    if (first) this.#outcome = this.#answered(first, atMs)
   }
 
   outcome(): ResizeOutcome | undefined {
@@ -100,18 +121,24 @@ export class Container {
   }
 
   #answered(action: ResizeAction, atMs: number): ResizeOutcome {
-    const refused = (code: string, ceiling: Partial<MemoryResources> = {}): ResizeOutcome => ({
+    const refused = (
+      code: string,
+      ceiling: Partial<MemoryResources> = {},
+      floor: Partial<MemoryResources> = {},
+    ): ResizeOutcome => ({
       action,
       atMs,
       kind: 'failed',
       code,
-      message: `the API server answered ${code}`,
+      message: `the API server answered ${code}. Change the rule.`,
       ceiling: { requestBytes: undefined, limitBytes: undefined, ...ceiling },
+      floor: { requestBytes: undefined, limitBytes: undefined, ...floor },
       retryAfterMs: undefined,
     })
     const more = (action.to.requestBytes ?? 0) > (this.desired.requestBytes ?? 0)
     if (this.answer === 'rbac') return refused('RESIZE_RBAC')
-    if (this.answer === 'timeout, lost') return refused('KUBERNETES_TIMEOUT')
+    const lost = notArrived[this.answer]
+    if (lost) return refused(lost)
     if (
       this.answer === 'limit rule' &&
       (action.to.limitBytes ?? 0) < (this.desired.limitBytes ?? 0)
@@ -122,6 +149,10 @@ export class Container {
       return refused('RESIZE_QUOTA', beyond ? { requestBytes: this.quotaMib * MIB } : {})
     if ((action.to.limitBytes ?? 0) > this.mostLimitMib * MIB)
       return refused('RESIZE_LIMIT_RANGE', { limitBytes: this.mostLimitMib * MIB })
+    const leastBytes = this.leastRequestMib * MIB
+    if ((action.to.requestBytes ?? 0) < leastBytes)
+      return refused('RESIZE_LIMIT_RANGE', {}, { requestBytes: leastBytes })
+    if (!more && !this.mayLower) return refused('RESIZE_POLICY')
     this.write(action.to, atMs)
     return this.answer === 'timeout, written'
       ? refused('KUBERNETES_TIMEOUT')
@@ -151,13 +182,15 @@ export class Container {
     if (this.answer === 'silent' || !container.running) return
     this.state.observedGeneration = this.state.generation
     const raises = (desired.requestBytes ?? 0) > (container.allocatedRequestBytes ?? 0)
-    const condition = (reason: string, message: string) => ({
+    const condition = (reason: string, message: string, excessBytes?: number) => ({
       reason,
       message,
       observedGeneration: this.state.generation,
+      excessBytes,
     })
-    if (raises && (desired.requestBytes ?? 0) > this.grantedUpToMib * MIB) {
-      this.state.pending = condition('Deferred', 'node didn’t have enough resource: memory')
+    const excess = (desired.requestBytes ?? 0) - this.grantedUpToMib * MIB
+    if (raises && excess > 0) {
+      this.state.pending = condition('Deferred', 'node didn’t have enough resource: memory', excess)
       return
     }
     if (raises && (this.answer === 'deferred' || this.answer === 'infeasible')) {
@@ -183,11 +216,12 @@ export class Container {
   }
 
   seen(atMs: number): PodSeen {
-    const why = 'KUBERNETES_UNREACHABLE'
+    const why = 'KUBERNETES_UNREACHABLE. Look at it.'
+    const value = structuredClone(this.state)
     return {
       state: this.apiReachable
-        ? { state: 'fresh', value: structuredClone(this.state), atMs }
-        : { state: 'stale', value: structuredClone(this.state), atMs: atMs - 1_000, why },
+        ? { state: 'fresh', value, atMs }
+        : { state: 'stale', value, atMs: atMs - this.apiAwayMs, why },
       memory: this.cgroupVisible
         ? { state: 'fresh', value: { ...this.cgroup }, atMs }
         : { state: 'absent', why: 'not shared' },

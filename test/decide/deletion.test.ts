@@ -88,7 +88,7 @@ t.test('nothing is written on a pod that goes', async t => {
   const drained = under(40)
   drained.drainRequest = { sinceMs: drained.nowMs, untilMs: drained.nowMs + 600_000 }
   const deleted = under(40)
-  const container = new Container(deleted.nowMs)
+  const container = new Container()
   container.state.terminating = true
   deleted.container = container
   for (const world of [drained, deleted]) {

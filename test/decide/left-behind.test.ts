@@ -40,6 +40,27 @@ t.test('a container that went down around a resize is healed by the smallest cha
   t.end()
 })
 
+t.test('while a wish has no answer there is no other, even if the container restarts', t => {
+  const { world, container } = setUp({ requestMib: need(1) })
+  container.apiHangs = true
+  world.rate = 10
+  while (container.asked.length === 0) world.run(1)
+  const { container: inner } = container.state
+  inner.running = false
+  world.run(2)
+  Object.assign(inner, { running: true, restartCount: 1 })
+  world.run(3)
+  t.equal(container.asked.length, 1)
+  container.apiHangs = false
+  container.answerFirst(world.nowMs)
+  world.run(20)
+  t.equal(world.ready, 3)
+  const reasons = new Set(world.resizes.map(({ reason }) => reason))
+  t.ok(reasons.has('healing'))
+  t.notOk(reasons.has('peer'), 'what it did is nobody else’s doing')
+  t.end()
+})
+
 t.test(
   'a container that was killed for want of memory may be one that was resized while down',
   t => {

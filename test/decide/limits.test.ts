@@ -5,7 +5,7 @@ const minute = 60_000
 
 t.test('a limit is forgotten in time, and one that is learned again lasts twice as long', t => {
   const first = learnLimit(undefined, 3, 'why', 0)
-  t.equal(active(first, 9 * minute)?.most, 3)
+  t.equal(active(first, 9 * minute)?.at, 3)
   t.equal(active(first, 10 * minute), undefined)
   const second = learnLimit(first, 3, 'why', 12 * minute)
   t.equal(second.untilMs, 32 * minute)

@@ -50,13 +50,16 @@ t.test('a limit that stays although less would do says why', t => {
     return world.lastResize.because
   }
   const unseen = stays(container => (container.cgroupVisible = false), 'Guaranteed')
-  t.match(unseen, /cannot be seen without shared processes/)
+  t.match(
+    unseen,
+    /stays \d+ MiB above need: what is in use is not seen without stoker.dev\/share-processes\.$/,
+  )
   const cached = stays(container => (container.cacheMib = 1_600), 'Guaranteed')
-  t.match(cached, /2000 MiB are in use, files in memory included/)
+  t.match(cached, /2000 MiB are in use, cached files included/)
   const old = stays(container => (container.answer = 'limit rule'), 'Burstable')
   t.match(old, /this Kubernetes lowers none without a restart/)
   const refused = stays(container => (container.answer = 'refused decrease'), 'Burstable')
-  t.match(refused, /the kubelet .*; trying again in \d+ s/)
+  t.match(refused, /the kubelet .*; again in \d+ s\.$/)
   t.end()
 })
 
@@ -106,5 +109,47 @@ t.test('a refusal that stands while going back fails is one, and forgotten as on
   container.answer = 'granted'
   world.run(35)
   t.equal(container.desired.limitBytes, need(2) * MIB, 'a minute after the refusal it is lowered')
+  t.end()
+})
+
+t.test('memory is lowered to the least that a LimitRange allows, and asked for once', t => {
+  for (const above of [0, 100]) {
+    const { world, container } = setUp({
+      requestMib: 1_000,
+      limitMib: 1_000 + above,
+      qosClass: above === 0 ? 'Guaranteed' : 'Burstable',
+    })
+    container.leastRequestMib = 700
+    world.rate = 5
+    world.run(60)
+    t.same(container.desired, { requestBytes: 700 * MIB, limitBytes: (700 + above) * MIB })
+    const refused = `${need(2)}/${need(2) + above} fewer_workers`
+    t.same(
+      world.memoryStory.map(line => line.split(':')[1]),
+      [refused, `700/${700 + above} fewer_workers`],
+    )
+    t.equal(world.lastResize.reason, 'limit_kept')
+    t.match(
+      world.lastResize.because,
+      /^The request stays 150 MiB above need: .*RESIZE_LIMIT_RANGE\. Change the rule; again in \d+ s\.$/,
+    )
+    container.leastRequestMib = 0
+    world.run(600)
+    t.equal(container.desired.requestBytes, need(2) * MIB, 'forgotten with time')
+  }
+  t.end()
+})
+
+t.test('a decrease that is refused keeps nobody from more', t => {
+  const { world, container } = setUp({ requestMib: 1_000 })
+  container.mayLower = false
+  world.rate = 5
+  world.run(40)
+  t.equal(container.desired.limitBytes, 1_000 * MIB)
+  t.equal(world.memoryStory.length, 1)
+  t.match(world.lastResize.because, /RESIZE_POLICY/)
+  world.rate = 60
+  world.run(15)
+  t.equal(world.ready, 8)
   t.end()
 })

@@ -2,6 +2,13 @@
 import t from 'tap'
 import { MIB } from './container.ts'
 import { need, setUp } from './pod-world.ts'
+import type { World } from './world.ts'
+
+/** Sentences that do not end in one full stop. */
+function badlyEnded({ decisions, resizes }: World): string[] {
+  const said = [...decisions, ...resizes].map(({ because }) => because)
+  return said.filter(because => because.includes('..') || !because.endsWith('.'))
+}
 
 t.test('memory is raised before workers start and lowered after they have gone', t => {
   const { world, container } = setUp({ requestMib: need(1) })
@@ -93,6 +100,26 @@ t.test('a deferred raise that is granted within seconds is waited for', t => {
   t.end()
 })
 
+t.test('where the node has no room for all of it, the workers come that fit', t => {
+  for (const above of [0, 100]) {
+    const { world, container } = setUp({
+      requestMib: need(1),
+      limitMib: need(1) + above,
+      qosClass: above === 0 ? 'Guaranteed' : 'Burstable',
+    })
+    container.grantedUpToMib = need(3) + 50
+    world.rate = 60
+    world.run(45)
+    t.equal(world.ready, 3)
+    t.equal(container.desired.requestBytes, need(3) * MIB)
+    t.match(world.last.because, /node didn’t have enough/)
+    const back = world.memoryStory.filter(line => line.endsWith('taken_back'))
+    t.equal(back.length, 1)
+    t.ok((world.podDemand ?? 0) > 1)
+  }
+  t.end()
+})
+
 t.test('a quota that says how much it has is used up to that', t => {
   const { world, container } = setUp({ requestMib: need(1) })
   container.quotaMib = need(4)
@@ -147,6 +174,7 @@ t.test('where memory cannot be changed, workers scale within it', t => {
     t.equal(world.ready, 3, answer)
     t.equal(world.last.reason, 'at_memory')
     t.match(world.last.because, why)
+    t.same(badlyEnded(world), [])
   }
   const { world } = setUp({ requestMib: need(2) })
   world.memoryPolicy = { ...world.memoryPolicy, maxMemory: undefined }
@@ -193,8 +221,15 @@ t.test('Burstable: the limit keeps its distance, or stays', t => {
   t.end()
 })
 
-t.test('a call that timed out is looked into: written or not, the workers come', t => {
-  for (const answer of ['timeout, written', 'timeout, lost'] as const) {
+t.test('a call that failed on its way is looked into: written or not, the workers come', t => {
+  const answers = [
+    'timeout, written',
+    'timeout, lost',
+    'untrusted',
+    'no token',
+    'no Kubernetes',
+  ] as const
+  for (const answer of answers) {
     const { world, container } = setUp({ requestMib: need(1) })
     container.answer = answer
     world.rate = 10
@@ -202,7 +237,7 @@ t.test('a call that timed out is looked into: written or not, the workers come',
     container.answer = 'granted'
     world.run(20)
     t.equal(world.ready, 3, answer)
-    t.equal(world.memoryStory.length, answer === 'timeout, written' ? 2 : 3)
+    t.equal(world.memoryStory.length, answer === 'timeout, written' ? 2 : 3, answer)
   }
   t.end()
 })
@@ -243,7 +278,28 @@ t.test('an API server that cannot be asked stops no worker that fits', t => {
   t.equal(world.ready, 3)
   t.equal(world.last.reason, 'at_memory')
   t.match(world.last.because, /KUBERNETES_UNREACHABLE/)
+  t.same(badlyEnded(world), [])
   t.equal(world.lastResize.reason, 'memory_stale')
+  t.end()
+})
+
+t.test('an API server that is long away is no leave to take what the node has', t => {
+  const demand = [1_000, 11 * 60_000].map(apiAwayMs => {
+    const { world, container } = setUp({
+      requestMib: need(3),
+      limitMib: undefined,
+      qosClass: 'Burstable',
+    })
+    world.rate = 2
+    world.run(5)
+    Object.assign(container, { apiReachable: false, apiAwayMs })
+    world.rate = 60
+    world.run(60)
+    t.equal(world.ready, 3)
+    t.match(world.last, { reason: 'at_memory', because: /KUBERNETES_UNREACHABLE/ })
+    return world.podDemand ?? 0
+  })
+  t.ok(Number(demand[1]) > 2 * Number(demand[0]), 'and no memory is counted on that cannot come')
   t.end()
 })
 

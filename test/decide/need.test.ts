@@ -133,7 +133,7 @@ t.test('a process killed for want of memory teaches a larger margin', t => {
 })
 
 t.test('workers of a model that is described only later are not counted twice', t => {
-  const container = new Container(0, { requestMib: 1_700 })
+  const container = new Container({ requestMib: 1_700 })
   container.sync(0, 900 * MIB)
   const described = { state: 'absent', why: 'of no matter here' } as const
   const pools = ['a', 'b'].map(key => ({ key, description: described, counters: described }))

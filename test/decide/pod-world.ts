@@ -2,9 +2,9 @@
 import { Container, MIB } from './container.ts'
 import { leftAlone, World } from './world.ts'
 
-export function setUp(options: ConstructorParameters<typeof Container>[1] = {}, maxMib = 4_000) {
+export function setUp(options: ConstructorParameters<typeof Container>[0] = {}, maxMib = 4_000) {
   const world = new World()
-  const container = new Container(world.nowMs, options)
+  const container = new Container(options)
   world.container = container
   world.memoryPolicy = { ...leftAlone, maxMemory: maxMib * MIB, inPod: true }
   return { world, container }

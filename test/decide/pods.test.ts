@@ -72,7 +72,7 @@ t.test('at the knee fewer workers are usable, and the rest is for other pods', t
 
 function inPod(rate: number) {
   const world = new World()
-  const container = new Container(world.nowMs, { requestMib: 441 })
+  const container = new Container({ requestMib: 441 })
   world.container = container
   world.memoryPolicy = { ...leftAlone, maxMemory: 4_000 * MIB, inPod: true }
   world.rate = rate

@@ -25,6 +25,7 @@ const failed: ResizeOutcome = {
   code: 'RESIZE_QUOTA',
   message: 'PATCH …/resize: exceeded quota: mem. Raise the quota.',
   ceiling: { requestBytes: undefined, limitBytes: undefined },
+  floor: { requestBytes: undefined, limitBytes: undefined },
   retryAfterMs: undefined,
 }
 const worker = (id: string, use: Worker['use']): Worker => ({

@@ -114,7 +114,11 @@ async function targetOn(
       const metadata = { name: 'range', namespace }
       const spec = { limits: [{ type: 'Container', ...range }] }
       await admin.apply({ apiVersion: 'v1', kind: 'LimitRange', metadata, spec })
-      await inForce(admin, namespace, /maximum \w+ usage per Container/)
+      await inForce(
+        admin,
+        namespace,
+        new RegExp(`maximum \\w+ usage per ${range.type ?? 'Container'} `),
+      )
     },
     async quota(namespace, status) {
       const metadata = { name: 'q', namespace }

@@ -192,6 +192,7 @@ const faults = [
   'kubelet down',
   'node full',
   'quota',
+  'minimum',
   'api silent',
   'api lost',
   'api busy',
@@ -227,6 +228,10 @@ function begin(fault: Fault, { cacheMib, cluster, nextPatch, world }: Life): voi
       return void api
         .namespace('default')
         .quotas.push({ name: 'q', hard: { 'requests.memory': '1200Mi' } })
+    case 'minimum':
+      return void api
+        .namespace('default')
+        .limitRanges.push({ type: 'Container', min: { memory: '700Mi' } })
     case 'api silent':
       return api.faults.plan({ kind: 'lost', applied: false, how: 'silence' }, { times: 3 })
     case 'api lost':
@@ -248,7 +253,7 @@ function end({ cacheMib, cluster, nextPatch }: Life): void {
   const { api, kubelet } = cluster
   kubelet?.start()
   cluster.setAllocatable({ cpu: '8', memory: '6Gi' })
-  api.namespace('default').quotas = []
+  Object.assign(api.namespace('default'), { limitRanges: [], quotas: [] })
   api.faults.clear()
   cacheMib.now = 50
   nextPatch.act = () => {}
@@ -274,7 +279,9 @@ async function live(setting: Setting, steps: readonly Step[]): Promise<void> {
     const needed = 1.1 * (BASE_MIB + world.workers.length * world.workerMib)
     // A limit stays a little above what is in use, cache included; Guaranteed pods request their limit.
     const used = cgroupOf(cluster, world, cacheMib).usageBytes / MIB
-    const wanted = setting.guaranteed ? Math.max(needed, 1.05 * used + 16) : needed
+    const least = setting.guaranteed ? Math.max(needed, 1.05 * used + 16) : needed
+    // That less was refused is remembered for longer.
+    const wanted = Math.max(least, (world.memory.pod.resize.floor?.at ?? 0) / MIB)
     return (now.container.desired.requestBytes ?? 0) / MIB - wanted
   }
   const look = () => podState(structuredClone(cluster.pod(POD)), 'torchserve', '')

@@ -9,6 +9,7 @@ import type {
 } from '../../model.ts'
 import { parseBytes } from '../../quantity.ts'
 import { isObject } from '../reply.ts'
+import { nodeExcess } from './bounds.ts'
 import { at, list, text, time } from './json.ts'
 
 /** The agent's field manager, by which its own writes are told from those of others. */
@@ -31,16 +32,13 @@ export function podState(json: unknown, container: string, asked: string): PodSt
     throw new StokerError('RESIZE_CONTAINER_UNKNOWN', has)
   }
   const uid = text(json, 'metadata', 'uid')
-  const generation = at(json, 'metadata', 'generation')
   const qosClass = text(json, 'status', 'qosClass')
   if (uid === undefined) throw bad('a Pod without uid')
-  if (typeof generation !== 'number') throw bad('a Pod without generation')
   if (!isQosClass(qosClass)) throw bad(`a Pod of QoS class ${qosClass}`)
   return {
     uid,
     resourceVersion: text(json, 'metadata', 'resourceVersion') ?? '',
-    createdAtMs: time(json, 'metadata', 'creationTimestamp') ?? Number.NaN,
-    generation,
+    generation: positive(at(json, 'metadata', 'generation')) ?? 0,
     observedGeneration: positive(at(json, 'status', 'observedGeneration')),
     terminating: at(json, 'metadata', 'deletionTimestamp') !== undefined,
     phase: text(json, 'status', 'phase') ?? 'Unknown',
@@ -48,9 +46,7 @@ export function podState(json: unknown, container: string, asked: string): PodSt
     container: containerState(spec, within(list(json, 'status', 'containerStatuses'), container)),
     pending: condition(json, 'PodResizePending'),
     inProgress: condition(json, 'PodResizeInProgress'),
-    othersRequestBytes: othersRequestBytes(json, container),
     podLimitBytes: bytes(json, 'status', 'resources', 'limits', 'memory'),
-    podLevelResources: at(json, 'spec', 'resources') !== undefined,
     peers: peers(json, container),
   }
 }
@@ -62,7 +58,6 @@ function containerState(spec: unknown, status: unknown): ContainerState {
     allocatedRequestBytes: bytes(status, 'allocatedResources', 'memory'),
     actual: isObject(at(status, 'resources')) ? memory(status, 'resources') : undefined,
     running: at(status, 'state', 'running') !== undefined,
-    startedAtMs: time(status, 'state', 'running', 'startedAt'),
     restartCount: positive(at(status, 'restartCount')) ?? 0,
     lastTermination: isObject(ended)
       ? {
@@ -79,27 +74,18 @@ function containerState(spec: unknown, status: unknown): ContainerState {
   }
 }
 
-/** Of the containers that run all the time: ordinary ones, and init containers that are sidecars. */
-function othersRequestBytes(json: unknown, container: string): number {
-  const sidecars = list(json, 'spec', 'initContainers').filter(
-    each => text(each, 'restartPolicy') === 'Always',
-  )
-  return [...list(json, 'spec', 'containers'), ...sidecars]
-    .filter(each => text(each, 'name') !== container)
-    .reduce((sum: number, each) => sum + (memory(each, 'resources').requestBytes ?? 0), 0)
-}
-
 function condition(json: unknown, type: string): ResizeCondition | undefined {
   const found = list(json, 'status', 'conditions').find(
     each => text(each, 'type') === type && text(each, 'status') === 'True',
   )
-  return found === undefined
-    ? undefined
-    : {
-        reason: text(found, 'reason') ?? '',
-        message: text(found, 'message') ?? '',
-        observedGeneration: positive(at(found, 'observedGeneration')),
-      }
+  if (found === undefined) return undefined
+  const message = text(found, 'message') ?? ''
+  return {
+    reason: text(found, 'reason') ?? '',
+    message,
+    observedGeneration: positive(at(found, 'observedGeneration')),
+    excessBytes: nodeExcess(message),
+  }
 }
 
 function peers(json: unknown, container: string): Peer[] {

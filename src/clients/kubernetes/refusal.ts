@@ -1,9 +1,9 @@
 /** What the API server's replies to a resize, and to an annotation, mean. One status has many meanings; causes and message tell them apart. */
 import { StokerError, type ErrorCode } from '../../errors.ts'
 import type { MemoryResources } from '../../model.ts'
-import { parseBytes } from '../../quantity.ts'
 import { parse, quote } from '../reply.ts'
 import type { Reply } from '../wire.ts'
+import { boundsOf, type Bounds } from './bounds.ts'
 import { list, text } from './json.ts'
 
 /** An answer that is an error. */
@@ -11,19 +11,21 @@ export class KubernetesError extends StokerError {
   readonly status: number
   /** When the API server said to come back. */
   readonly retryAfterMs: number | undefined
-  /** The most that would have been granted of what was too much, by the numbers of the refusal; undefined: not said. */
-  readonly ceiling: MemoryResources
+  readonly ceiling: Bounds['ceiling']
+  readonly floor: Bounds['floor']
 
-  constructor(code: ErrorCode, reply: Reply, ceiling: MemoryResources = noCeiling) {
+  constructor(code: ErrorCode, reply: Reply, { ceiling, floor }: Bounds = noBounds) {
     super(code, `${reply.asked} answered ${reply.status}${said(reply)}`)
     this.name = 'KubernetesError'
     this.status = reply.status
     this.retryAfterMs = reply.retryAfterMs
     this.ceiling = ceiling
+    this.floor = floor
   }
 }
 
-const noCeiling: MemoryResources = { requestBytes: undefined, limitBytes: undefined }
+const none: MemoryResources = { requestBytes: undefined, limitBytes: undefined }
+const noBounds: Bounds = { ceiling: none, floor: none }
 
 /** Kubernetes' Status object, as far as it counts. */
 interface Status {
@@ -117,7 +119,7 @@ export function refusalOf(
   if (status === 200) return undefined
   const told = statusOf(reply)
   const code = told && meaningOf(status, told, ask)
-  if (code) return new KubernetesError(code, reply, ceilingOf(told.message, wanted))
+  if (code) return new KubernetesError(code, reply, boundsOf(told.message, wanted))
   if (status === 401) return new KubernetesError('KUBERNETES_UNAUTHORIZED', reply)
   if (status === 429) return new KubernetesError('KUBERNETES_BUSY', reply)
   if (status >= 500) return new KubernetesError('KUBERNETES_FAILED', reply)
@@ -144,53 +146,6 @@ function statusOf(reply: Reply): Status | undefined {
       field: text(cause, 'field'),
     })),
   }
-}
-
-/** What was wanted less what the message says was too much of it. */
-function ceilingOf(
-  message: string,
-  { requestBytes, limitBytes }: MemoryResources,
-): MemoryResources {
-  const less = (wanted: number | undefined, excess: number | undefined) =>
-    wanted === undefined || excess === undefined || excess <= 0
-      ? undefined
-      : Math.max(0, wanted - excess)
-  return {
-    requestBytes: less(requestBytes, requestExcess(message)),
-    limitBytes: less(limitBytes, limitExcess(message)),
-  }
-}
-
-function requestExcess(message: string): number | undefined {
-  const node = /memory, requested: (\d+), allocatable: (\d+)/.exec(message)
-  if (node) return Number(node[1]) - Number(node[2])
-  return (
-    quotaExcess(message, '(?:requests\\.)?memory') ??
-    rangeExcess(message, /maximum memory usage per \w+ is ([^ ,]+), but request is ([^ ,\]]+)/)
-  )
-}
-
-function limitExcess(message: string): number | undefined {
-  return (
-    quotaExcess(message, 'limits\\.memory') ??
-    rangeExcess(message, /maximum memory usage per \w+ is ([^ ,]+), but limit is ([^ ,\]]+)/)
-  )
-}
-
-function quotaExcess(message: string, resource: string): number | undefined {
-  const amount = (part: string) => {
-    const found = new RegExp(`${part}: (?:[^:]*,)?${resource}=([^, ]+)`).exec(message)
-    return found?.[1] === undefined ? undefined : parseBytes(found[1])
-  }
-  const [more, used, most] = [amount('requested'), amount('used'), amount('limited')]
-  if (more === undefined || used === undefined || most === undefined) return undefined
-  return used + more - most
-}
-
-function rangeExcess(message: string, pattern: RegExp): number | undefined {
-  const [, most = '', wanted = ''] = pattern.exec(message) ?? []
-  const [mostBytes, wantedBytes] = [parseBytes(most), parseBytes(wanted)]
-  return mostBytes === undefined || wantedBytes === undefined ? undefined : wantedBytes - mostBytes
 }
 
 /** Kubernetes' own sentence, or the body as it is. */

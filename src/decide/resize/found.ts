@@ -3,7 +3,7 @@ import type { MemoryPolicy } from '../../config.ts'
 import type { PodSeen, PodState } from '../../model.ts'
 import { distanceIn } from './amounts.ts'
 import { isCurrent, unfitness } from './kubelet.ts'
-import type { ResizeMemory } from './ruling.ts'
+import type { Ordered, ResizeMemory } from './ruling.ts'
 
 /** A container that was killed for want of memory this long ago may have been resized while it was down. */
 const KILLED_LATELY_MS = 10 * 60_000
@@ -35,8 +35,13 @@ export function find(
     restartCount: pod.container.restartCount,
     distance: memory.distance ?? distanceIn(pod.container.desired),
     // Whoever sets it meanwhile, what is found when the container is back is taken as it is.
-    ...(isFit ? {} : { ordered: undefined, expected: undefined }),
+    ...(isFit ? {} : { ordered: unanswered(memory.ordered), expected: undefined }),
   }
+}
+
+/** What may still be sent; a second one beside it would be taken for it, or for somebody else's. */
+function unanswered(ordered: Ordered | undefined): Ordered | undefined {
+  return ordered?.answeredMs === undefined ? ordered : undefined
 }
 
 /** A resize that meets a container which is down sets the container's cgroup and not the pod's, which nobody can see. */

@@ -1,9 +1,9 @@
 /** When the pod's memory is raised, lowered, taken back or healed. */
-import type { MemoryResources } from '../../model.ts'
+import type { MemoryResources, PodState, ResizeAction } from '../../model.ts'
 import { active, learnLimit } from '../limits.ts'
 import { inMib, seconds } from '../words.ts'
 import { amountsFor, amountsText, healed, lowered, raised, same, takenBack } from './amounts.ts'
-import { progressOf, unfitness } from './kubelet.ts'
+import { isCurrent, progressOf, unfitness } from './kubelet.ts'
 import { hold, learned, longer, order } from './ruling.ts'
 import type { Ordered, ResizeView, Rule, Ruling } from './ruling.ts'
 
@@ -24,7 +24,9 @@ const off: Rule = view => {
   const limit = active(view.memory.off, view.nowMs)
   if (!limit) return undefined
   const again = seconds(limit.untilMs - view.nowMs)
-  return hold(view, 'unsupported', `${limit.why} Trying again in ${again}.`, { ordered: undefined })
+  return hold(view, 'unsupported', `${limit.why}. Trying again in ${again}.`, {
+    ordered: undefined,
+  })
 }
 
 const underWay: Rule = view => {
@@ -42,7 +44,7 @@ const underWay: Rule = view => {
   if (progress.state === 'waiting') return hold(view, 'confirming', `${text}: ${progress.why}.`)
   if (progress.state === 'refused') return takeBack(view, ordered, progress.why)
   const { ceiling } = memory
-  const isAbove = ceiling && (to.requestBytes ?? to.limitBytes ?? 0) > ceiling.most
+  const isAbove = ceiling && (to.requestBytes ?? to.limitBytes ?? 0) > ceiling.at
   return learned(view, {
     ordered: undefined,
     expected: to,
@@ -56,8 +58,8 @@ function takeBack(view: ResizeView, { action }: Pick<Ordered, 'action'>, why: st
   const to = takenBack(pod, action, memory.limitOnlyRises)
   if (same(to, pod.container.desired)) {
     const lastsMs = longer(memory.pause, nowMs, MINUTE_MS, 10 * MINUTE_MS)
-    const pause = { untilMs: nowMs + lastsMs, lastsMs, why: `${amountsText(to)}: ${why}.` }
-    return hold(view, 'paused', pause.why, { pause, ordered: undefined, expected: to })
+    const pause = { untilMs: nowMs + lastsMs, lastsMs, why: `${amountsText(to)}: ${why}` }
+    return hold(view, 'paused', `${pause.why}.`, { pause, ordered: undefined, expected: to })
   }
   const text = `${amountsText(action.to)}: ${why}. Back to ${amountsText(to)}, so that the wish blocks nobody.`
   // Should going back fail, what stands is still ours.
@@ -69,11 +71,19 @@ function takeBack(view: ResizeView, { action }: Pick<Ordered, 'action'>, why: st
     const keepLimit = isKnown ? memory.keepLimit : { untilMs: nowMs + lastsMs, lastsMs, why }
     return order(view, 'revert', to, 'taken_back', text, { keepLimit, expected })
   }
-  const most = to.requestBytes ?? to.limitBytes ?? 0
+  const most = roomFor(pod, action, to)
   const known = active(memory.ceiling, nowMs)
-  const isNew = action.kind === 'raise' && most < (known?.most ?? Infinity)
+  const isNew = action.kind === 'raise' && most < (known?.at ?? Infinity)
   const ceiling = isNew ? learnLimit(memory.ceiling, most, why, nowMs) : memory.ceiling
   return order(view, 'revert', to, 'taken_back', text, { ceiling, expected })
+}
+
+/** The request that the node has room for, by the kubelet's numbers; without any, what it is taken back to. */
+function roomFor(pod: PodState, { to }: Pick<ResizeAction, 'to'>, back: MemoryResources): number {
+  const had = back.requestBytes ?? back.limitBytes ?? 0
+  const { excessBytes, observedGeneration } = pod.pending ?? {}
+  if (excessBytes === undefined || !isCurrent(observedGeneration, pod)) return had
+  return Math.max(had, (to.requestBytes ?? 0) - excessBytes)
 }
 
 const peers: Rule = view => {
@@ -103,7 +113,7 @@ const pausing: Rule = view => {
   return hold(
     view,
     'paused',
-    `${pause.why} Trying again in ${seconds(pause.untilMs - view.nowMs)}.`,
+    `${pause.why}. Trying again in ${seconds(pause.untilMs - view.nowMs)}.`,
   )
 }
 
@@ -140,7 +150,7 @@ const raising: Rule = view => {
   }
   const { desired } = pod.container
   const ceiling = active(memory.ceiling, nowMs)
-  const most = Math.max(ceiling?.most ?? Infinity, desired.requestBytes ?? 0)
+  const most = Math.max(ceiling?.at ?? Infinity, desired.requestBytes ?? 0)
   const missing = wanted - (desired.requestBytes ?? desired.limitBytes ?? wanted)
   if (wanted === need && missing < Math.min(WORTHWHILE, LITTLE * wanted)) return undefined
   const to = raised(desired, amountsFor(pod, Math.min(wanted, most), policy, memory.distance ?? 0))
@@ -157,7 +167,9 @@ const lowering: Rule = view => {
   const { cgroup, memory, nowMs, pod, policy, wanted } = view
   if (wanted === undefined) return undefined
   const { desired } = pod.container
-  const enough = amountsFor(pod, wanted, policy, memory.distance ?? 0)
+  const floor = active(memory.floor, nowMs)
+  const least = Math.max(wanted, floor?.at ?? 0)
+  const enough = amountsFor(pod, least, policy, memory.distance ?? 0)
   const to = lowered(pod, enough, cgroup, mayLowerLimit(view))
   const spare = Math.max(
     (desired.requestBytes ?? 0) - (to.requestBytes ?? 0),
@@ -178,14 +190,22 @@ const lowering: Rule = view => {
   return order(view, 'lower', to, 'fewer_workers', text)
 }
 
-/** The limit may be more than enough and stay: then it is said why. */
+/** More than enough may stay: then it is said why. */
 function keeping(view: ResizeView, enough: MemoryResources): ReturnType<Rule> {
-  const { cgroup, memory, nowMs, pod } = view
-  const { limitBytes } = pod.container.desired
+  const { cgroup, memory, nowMs, pod, wanted = 0 } = view
+  const { limitBytes, requestBytes } = pod.container.desired
+  const floor = active(memory.floor, nowMs)
+  const unneeded = (requestBytes ?? 0) - wanted
   const spare = (limitBytes ?? 0) - (enough.limitBytes ?? limitBytes ?? 0)
-  if (spare < WORTHWHILE) return learned(view, { tooMuchSinceMs: undefined })
-  const text = `The limit is ${inMib(spare)} more than needed and stays: ${whyKept(cgroup, memory, nowMs)}.`
-  return hold(view, 'limit_kept', text, { tooMuchSinceMs: undefined })
+  const stays = (what: string, bytes: number, why: string) =>
+    hold(view, 'limit_kept', `The ${what} stays ${inMib(bytes)} above need: ${why}.`, {
+      tooMuchSinceMs: undefined,
+    })
+  if (floor && unneeded >= WORTHWHILE) {
+    return stays('request', unneeded, `${floor.why}; again in ${seconds(floor.untilMs - nowMs)}`)
+  }
+  if (spare >= WORTHWHILE) return stays('limit', spare, whyKept(cgroup, memory, nowMs))
+  return learned(view, { tooMuchSinceMs: undefined })
 }
 
 function whyKept(
@@ -195,12 +215,12 @@ function whyKept(
 ): string {
   if (limitOnlyRises) return 'this Kubernetes lowers none without a restart'
   if (keepLimit && nowMs < keepLimit.untilMs) {
-    return `${keepLimit.why}; trying again in ${seconds(keepLimit.untilMs - nowMs)}`
+    return `${keepLimit.why}; again in ${seconds(keepLimit.untilMs - nowMs)}`
   }
   if (cgroup.state === 'fresh') {
-    return `${inMib(cgroup.value.usageBytes)} are in use, files in memory included`
+    return `${inMib(cgroup.value.usageBytes)} are in use, cached files included`
   }
-  return 'what is in use cannot be seen without shared processes, and a limit near it could end the container'
+  return 'what is in use is not seen without stoker.dev/share-processes'
 }
 
 const inOrder: readonly Rule[] = [

@@ -22,6 +22,7 @@ export interface Ordered {
 interface Pause {
   untilMs: number
   lastsMs: number
+  /** As the end of a sentence, as in Limit. */
   why: string
 }
 
@@ -30,6 +31,8 @@ export interface ResizeMemory {
   ordered: Ordered | undefined
   /** The most that was not refused; bytes of the request. */
   ceiling: Limit | undefined
+  /** The least that was not refused, likewise. */
+  floor: Limit | undefined
   /** Resizing does not work here at all. */
   off: Limit | undefined
   /** Nothing is ordered meanwhile. */
@@ -55,6 +58,7 @@ export interface ResizeMemory {
 export const noResize: ResizeMemory = {
   ordered: undefined,
   ceiling: undefined,
+  floor: undefined,
   off: undefined,
   pause: undefined,
   keepLimit: undefined,

@@ -18,8 +18,8 @@ function wantedBy(body: unknown): { requestBytes?: number; limitBytes?: number }
 const none = { requestBytes: undefined, limitBytes: undefined }
 const MiB = 2 ** 20
 
-/** Capture, code, and ceiling where the server gave numbers. */
-const recorded: [string, string, object?][] = [
+/** Capture, code, ceiling where the server gave numbers, and floor. */
+const recorded: [string, string, object?, object?][] = [
   ['12-merge-patch-array', 'RESIZE_INVALID'],
   ['14-json-patch-test-fails', 'RESIZE_INVALID'],
   ['15-object-as-json-patch', 'RESIZE_INVALID'],
@@ -47,7 +47,12 @@ const recorded: [string, string, object?][] = [
   ['74-node-not-found', 'RESIZE_NODE_MISSING'],
   ['76-windows-node', 'RESIZE_NODE_PLATFORM'],
   ['90-limitrange-max', 'RESIZE_LIMIT_RANGE', { requestBytes: undefined, limitBytes: 8 * GiB }],
-  ['91-limitrange-min', 'RESIZE_LIMIT_RANGE'],
+  [
+    '91-limitrange-min',
+    'RESIZE_LIMIT_RANGE',
+    none,
+    { requestBytes: 32 * MiB, limitBytes: undefined },
+  ],
   // 4 GiB wanted, 1596 MiB more than now, of which 3 GiB - 2112 MiB are left.
   [
     '93-quota-exceeded',
@@ -77,7 +82,7 @@ const recorded: [string, string, object?][] = [
 ]
 
 t.test('each recorded refusal has its code, its ceiling, and the server’s words', async t => {
-  for (const [name, code, ceiling] of recorded) {
+  for (const [name, code, ceiling, floor = none] of recorded) {
     const { request, status, response } = capture(`apiserver/${name}`)
     const { kubernetes } = await served(t, [{ status, body: response }])
     const wanted = wantedBy(request.body)
@@ -87,7 +92,7 @@ t.test('each recorded refusal has its code, its ceiling, and the server’s word
       (caught: unknown) => caught,
     )
     t.ok(error instanceof KubernetesError, name)
-    t.match(error, { code, status }, name)
+    t.match(error, { code, status, floor }, name)
     if (ceiling)
       t.strictSame(error instanceof KubernetesError && error.ceiling, ceiling, `${name}: ceiling`)
     t.ok(

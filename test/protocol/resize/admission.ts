@@ -1,5 +1,15 @@
 /** What a cluster does not allow although it is valid: quotas, ranges, the node, rights and Stoker's policy. */
-import { burstable, conditionsOf, container, memory, read, resize, to } from './calls.ts'
+import {
+  MiB,
+  agentIn,
+  burstable,
+  conditionsOf,
+  container,
+  memory,
+  read,
+  resize,
+  to,
+} from './calls.ts'
 import type { Case } from './target.ts'
 
 const shape = {
@@ -67,6 +77,32 @@ const ranges: Case = {
     t.match(low.message, 'minimum cpu usage per Container is 50m, but request is 10m')
     const valid = await resize(target, pod, to({ torchserve: memory('3Gi', '4608Mi') }))
     t.equal(valid.status, 200, valid.message)
+  },
+}
+
+const least: Case = {
+  name: 'a refusal tells the least that a limit range allows, of the pod or of a container',
+  run: async (t, target, namespace) => {
+    const limitBytes = 4096 * MiB
+    const whole = await target.create(namespace, burstable)
+    const alone = await target.create(namespace, { ...burstable, name: 'alone', sidecars: [] })
+    // The agent, which is a container of the pod, asks for 64 MiB.
+    const floors = [
+      { type: 'Pod', pod: whole, min: '1536Mi', floorMib: 1536 - 64 },
+      { type: 'Container', pod: alone, min: '1600Mi', floorMib: 1600 },
+    ] as const
+    for (const { type, pod, min, floorMib } of floors) {
+      const range = { type, max: { memory: '16Gi' }, min: { memory: min } }
+      await target.limit(namespace, range)
+      const { kubernetes } = await agentIn(t, target, pod)
+      const requestBytes = floorMib * MiB
+      await t.rejects(kubernetes.resize({ requestBytes: requestBytes - MiB, limitBytes }), {
+        code: 'RESIZE_LIMIT_RANGE',
+        floor: { requestBytes, limitBytes: undefined },
+      })
+      const { container: now } = await kubernetes.resize({ requestBytes, limitBytes })
+      t.equal(now.desired.requestBytes, requestBytes, 'and so much is granted')
+    }
   },
 }
 
@@ -194,6 +230,7 @@ const meanings: Case = {
 export const admission: readonly Case[] = [
   quotas,
   ranges,
+  least,
   outgrown,
   capacity,
   nowhere,

@@ -101,8 +101,6 @@ const plainBytes: Case = {
       generation: 1,
       qosClass: 'Burstable',
       terminating: false,
-      othersRequestBytes: 64 * MiB,
-      podLevelResources: false,
       container: {
         desired: { requestBytes: 2 * GiB, limitBytes: 4 * GiB },
         allocatedRequestBytes: 2 * GiB,
@@ -159,7 +157,6 @@ const podLevel: Case = {
       await t.rejects(kubernetes.read(), { code: 'RESIZE_POD_UNSUPPORTED', status: 422 })
       return
     }
-    t.equal((await kubernetes.read()).podLevelResources, true)
     const raised = await kubernetes.resize({ requestBytes: 3 * GiB })
     t.equal(raised.container.desired.requestBytes, 3 * GiB)
   },

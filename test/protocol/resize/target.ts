@@ -42,7 +42,10 @@ export interface ResizeTarget {
   /** A token bound to the pod, as the kubelet mounts it. */
   tokenOf(pod: PodRef): Promise<string>
   /** In force when it returns. */
-  limit(namespace: string, range: { max?: ResourceList; min?: ResourceList }): Promise<void>
+  limit(
+    namespace: string,
+    range: { type?: 'Container' | 'Pod'; max: ResourceList; min?: ResourceList },
+  ): Promise<void>
   /** In force when it returns. `used`: what the pods there use of it, for a server without the controller that counts. */
   quota(namespace: string, quota: { hard: ResourceList; used: ResourceList }): Promise<void>
   /** Absent: nothing acts on what pods ask for. */

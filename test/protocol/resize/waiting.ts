@@ -8,7 +8,6 @@ import {
   done,
   GiB,
   memory,
-  MiB,
   read,
   resize,
   resourcesOf,
@@ -229,7 +228,6 @@ const restartedAgent: Case = {
         allocatedRequestBytes: 2 * GiB,
         actual: { requestBytes: 2 * GiB, limitBytes: 4 * GiB },
       },
-      othersRequestBytes: 64 * MiB,
     })
   },
 }

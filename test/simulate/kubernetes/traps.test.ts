@@ -7,7 +7,7 @@ t.test(
   async t => {
     const { kubernetes, during, clock, runtime, use } = await world(t, {}, { startMs: 5_000 })
     const early = await during(kubernetes.read())
-    t.match(early.container, { running: false, actual: undefined, startedAtMs: undefined })
+    t.match(early.container, { running: false, actual: undefined })
     await during(kubernetes.resize({ requestBytes: 4 * GiB, limitBytes: 8 * GiB }))
     await clock.advance(6_000)
     const seen = await during(kubernetes.read())
