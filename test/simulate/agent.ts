@@ -6,6 +6,7 @@ import type { Action, Decision, Observation, Outcome, PoolKey } from '../../src/
 import { createTorchServeObserver, type TorchServeObserver } from '../../src/observe/torchserve.ts'
 import { virtualClock } from '../../src/simulate/clock.ts'
 import { exponential, random, type Random } from '../../src/simulate/random.ts'
+import { Failure } from '../../src/simulate/torchserve/job.ts'
 import { TorchServeCore, type Target } from '../../src/simulate/torchserve/core.ts'
 import type { TorchServeOptions } from '../../src/simulate/torchserve/options.ts'
 import { leftAlone, noGpu, noPod, policy } from '../decide/world.ts'
@@ -92,7 +93,12 @@ export class Agent {
   }
 
   #act(action: Action): void {
-    void this.core.scale(action.pool, action.to, action.to)
+    try {
+      void this.core.scale(action.pool, action.to, action.to)
+    } catch (error) {
+      // The worker is gone all the same; the job that it had no longer fits into the queue.
+      if (!(error instanceof Failure)) throw error
+    }
     const settled = { action, atMs: this.clock.now() }
     this.#outcomes.push(
       action.kind === 'shrink'
