@@ -87,6 +87,8 @@ export interface Counters {
   queueUs: number
   /** Handler time of the last batch that any worker ran; milliseconds. */
   predictionMs: number | undefined
+  /** The same where it may have been a batch of another version of the model. */
+  sharedPredictionMs?: number | undefined
 }
 
 export interface PoolSeen {

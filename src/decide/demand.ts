@@ -9,6 +9,8 @@ const SMOOTHING = 0.3
 const STEADY_MS = 60_000
 /** Below this many answers the handler's own time is trusted more than the counters. */
 const ENOUGH_ANSWERS = 20
+/** Service times within this factor of each other may well be of the same handler. */
+const ALIKE = 1.5
 
 /** What one tick saw of a pool, as sums since TorchServe started. */
 export interface Sample {
@@ -19,6 +21,8 @@ export interface Sample {
   /** Absent where the description is older than the counters: on GPUs TorchServe is asked only every 10 s. */
   pending: number | undefined
   predictionMs: number | undefined
+  /** The same where it may have been another version's. */
+  sharedPredictionMs?: number | undefined
   /** TorchServe may have refused requests: the counters count them, no answer follows. */
   rejecting: boolean
   ready: number
@@ -31,6 +35,8 @@ export interface Demand {
   busyMs: number | undefined
   /** Service time while the workers did not stand in each other's way; milliseconds. */
   uncontendedMs: number | undefined
+  /** Service time as last known for sure; milliseconds. */
+  surelyMs: number | undefined
 }
 
 export const noDemand: Demand = {
@@ -38,6 +44,7 @@ export const noDemand: Demand = {
   smoothed: undefined,
   busyMs: undefined,
   uncontendedMs: undefined,
+  surelyMs: undefined,
 }
 
 export function sampleOf(
@@ -50,6 +57,7 @@ export function sampleOf(
     requests: counters.requests,
     serviceUs: counters.latencyUs - counters.queueUs,
     predictionMs: counters.predictionMs,
+    sharedPredictionMs: counters.sharedPredictionMs,
     ...pool,
   }
 }
@@ -62,17 +70,21 @@ export function addSample(demand: Demand, sample: Sample): Demand {
   const restarted = sample.requests < last.requests || sample.serviceUs < last.serviceUs - 1
   if (restarted) return { ...demand, samples: [sample], smoothed: undefined, busyMs: sample.atMs }
 
-  // A decoy of ours moves this gauge as a request does; only with an arrival is it taken for one.
-  const predictionMs = sample.requests > last.requests ? sample.predictionMs : undefined
+  // A decoy of ours moves these gauges as a request does; only with an arrival is it taken for one.
+  const reported =
+    sample.requests > last.requests
+      ? sample
+      : { ...sample, predictionMs: undefined, sharedPredictionMs: undefined }
   const remembered = demand.samples.filter(old => sample.atMs - old.atMs <= REMEMBER_MS)
-  const samples = [...remembered, { ...sample, predictionMs }]
+  const samples = [...remembered, reported]
   const rate = ((sample.requests - last.requests) * 1000) / (sample.atMs - last.atMs)
   const smoothed =
     demand.smoothed === undefined ? rate : demand.smoothed + SMOOTHING * (rate - demand.smoothed)
   const isStill = sample.requests === last.requests && sample.serviceUs === last.serviceUs
   const busyMs = isStill && !sample.pending ? demand.busyMs : sample.atMs
   const next = { ...demand, samples, smoothed, busyMs }
-  return { ...next, uncontendedMs: uncontended(next) }
+  const surelyMs = sureServiceTime(samples) ?? demand.surelyMs
+  return { ...next, uncontendedMs: uncontended(next), surelyMs }
 }
 
 /** Samples of the last `ms`, with the one before them as the starting point. */
@@ -165,7 +177,7 @@ export function busyWorkers(demand: Demand, ms: number): number {
 
 /**
  * Time in the handler per job, milliseconds; undefined until one was served. From the counters where enough was answered and
- * nothing was refused, else the median of what handlers reported. Held within half and twice of what it was without
+ * nothing was refused, else the median of what handlers reported, else what is likely. Held within half and twice of what it was without
  * contention: a service time that grows with the workers must not ask for more of them.
  */
 export function serviceTime(demand: Demand): number | undefined {
@@ -176,10 +188,40 @@ export function serviceTime(demand: Demand): number | undefined {
 }
 
 /** The same as it is, contention and all: pods do not stand in each other's way, and what this one can take is found by it. */
-export function measuredServiceTime({ samples }: Demand): number | undefined {
-  const rates = samples.some(sample => sample.rejecting) ? undefined : ratesOf(samples)
+export function measuredServiceTime({ samples, surelyMs }: Demand): number | undefined {
+  const sureMs = sureServiceTime(samples)
+  if (sureMs !== undefined) return sureMs
+  const leastMs = ratesOf(samples)?.serviceMs
+  if (!mayHaveRefused(samples)) return leastMs
+  return Math.max(leastMs ?? 0, likelyServiceTime(samples, surelyMs, leastMs) ?? 0) || undefined
+}
+
+function sureServiceTime(samples: readonly Sample[]): number | undefined {
+  const rates = mayHaveRefused(samples) ? undefined : ratesOf(samples)
   if (rates && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
-  return reportedServiceTime(samples) ?? rates?.serviceMs
+  return reportedServiceTime(samples)
+}
+
+function mayHaveRefused(samples: readonly Sample[]): boolean {
+  return samples.some(sample => sample.rejecting)
+}
+
+/**
+ * By reports that may be another version's: what was known for sure before, if some of them are still like it, else their mean.
+ * `leastMs`: what it was if all requests were answered and none refused; shorter reports are not its own.
+ */
+function likelyServiceTime(
+  samples: readonly Sample[],
+  surelyMs: number | undefined,
+  leastMs = 0,
+): number | undefined {
+  const reports = samples
+    .flatMap(({ sharedPredictionMs }) => sharedPredictionMs || [])
+    .filter(ms => ms >= leastMs)
+  if (reports.length === 0) return surelyMs
+  const isStillSo = (known: number) => reports.some(ms => Math.max(ms / known, known / ms) < ALIKE)
+  if (surelyMs !== undefined && isStillSo(surelyMs)) return surelyMs
+  return reports.reduce((sum, ms) => sum + ms, 0) / reports.length
 }
 
 function reportsOf(samples: readonly Sample[]): number[] {
@@ -227,7 +269,7 @@ export function baselineOf(samples: readonly Sample[]): Baseline | undefined {
 /** A single worker cannot be in its own way, nor can workers half of which are idle. */
 function uncontended(demand: Demand): number | undefined {
   const recent = latest(demand.samples, 10_000)
-  const rates = recent.some(sample => sample.rejecting) ? undefined : ratesOf(recent)
+  const rates = mayHaveRefused(recent) ? undefined : ratesOf(recent)
   const fewest = Math.min(...recent.map(sample => sample.ready))
   const most = Math.max(...recent.map(sample => sample.ready))
   if (!rates?.serviceMs || rates.answers < ENOUGH_ANSWERS) return demand.uncontendedMs

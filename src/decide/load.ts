@@ -31,7 +31,9 @@ export const onTrial: Rule = view => {
   if (!memory.trial) return undefined
   const trial = withPulse(memory.trial, view)
   if (view.listed !== trial.to) return learned(view, { trial: undefined })
-  const verdict = judge(trial, memory.demand.samples, nowMs)
+  // Of more than twice as many, chance does not make useless ones.
+  const isLast = trial.to >= capOf(view).workers && trial.to > 2 * trial.from
+  const verdict = judge(trial, memory.demand.samples, nowMs, isLast)
   if (verdict === 'measuring') {
     return hold(
       view,
@@ -43,15 +45,16 @@ export const onTrial: Rule = view => {
   if (verdict === 'helps') {
     const knee = trial.to > (memory.knee?.at ?? Infinity) ? undefined : memory.knee
     const proven = Math.max(memory.proven, trial.to)
-    return learned(view, { trial: undefined, knee, proven, unsureAt: undefined })
+    return learned(view, { trial: undefined, knee, proven, unsure: undefined })
   }
-  if (verdict === 'unsure') return learned(view, { trial: undefined, unsureAt: trial.to })
+  if (verdict === 'unsure') return learned(view, { trial: undefined, unsure: trial })
   const activity = gpuActivity(trial)
   const busy =
     activity === undefined ? '' : `, with a GPU that was busy ${percent(activity)} of the time`
   const why = `${trial.to} workers served no more than ${trial.from}${busy}`
-  const knee = learnLimit(memory.knee, trial.from, why, nowMs)
-  return learned(view, { trial: undefined, knee, proven: trial.from, unsureAt: undefined })
+  const limit = learnLimit(memory.knee, trial.from, why, nowMs)
+  const knee = { ...limit, serviceMs: trial.before?.serviceMs }
+  return learned(view, { trial: undefined, knee, proven: trial.from, unsure: undefined })
 }
 
 /** The trial with what was newly read of the GPU since the new workers were ready. */

@@ -42,9 +42,10 @@ export interface PoolMemory {
   trial: Trial | undefined
   /** The most workers that were seen to work beside each other. */
   proven: number
-  /** The worker count after a growth that looked useless and was not proven to be. */
-  unsureAt: number | undefined
-  knee: Limit | undefined
+  /** A growth that looked useless and was not proven to be: what comes after it is held against what was before it. */
+  unsure: Trial | undefined
+  /** With what requests took at it. */
+  knee: (Limit & { serviceMs?: number | undefined }) | undefined
   ceiling: Limit | undefined
   /** The worker count that we commanded or found; another one in the list was set by somebody else. */
   expected: number | undefined
@@ -91,7 +92,7 @@ export function newPool(nowMs: number): PoolMemory {
     change: undefined,
     trial: undefined,
     proven: 1,
-    unsureAt: undefined,
+    unsure: undefined,
     knee: undefined,
     ceiling: undefined,
     expected: undefined,

@@ -39,7 +39,9 @@ export function change(
   const same = samples.slice(
     samples.findLastIndex(sample => sample.ready !== view.census.ready) + 1,
   )
-  const baseline = baselineOf(same.filter(sample => nowMs - sample.atMs <= 10_000))
+  // What may prove a knee wrong is held against all that is remembered of it.
+  const spanMs = memory.knee ? 60_000 : 10_000
+  const baseline = baselineOf(same.filter(sample => nowMs - sample.atMs <= spanMs))
   return {
     reason,
     because,
@@ -47,6 +49,7 @@ export function change(
     memory: {
       ...memory,
       trial: undefined,
+      unsure: kind === 'grow' ? memory.unsure : undefined,
       change: {
         action,
         sinceMs: nowMs,

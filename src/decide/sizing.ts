@@ -60,7 +60,7 @@ function sizeBy(
   const waiting = memory.waitingTicks >= 2 ? (pending ?? 0) : 0
   const drainMs = Math.max(DRAIN_MS, (memory.loading.aloneMs ?? 0) / 2)
   const backlog = Math.min((waiting * 1000) / drainMs, arrivals)
-  const measuredMs = measuredServiceTime(memory.demand) ?? serviceMs
+  const measuredMs = timeAtKnee(memory, policy) ?? measuredServiceTime(memory.demand) ?? serviceMs
   const lasting = offered + Math.min((waiting * 1000) / POD_START_MS, offered)
   return {
     arrivals,
@@ -71,6 +71,12 @@ function sizeBy(
     lasting: at(lasting, measuredMs),
     waitMs: waitFor(measuredMs),
   }
+}
+
+/** What requests take at the knee, as long as what is measured is from more workers than that, which stand in each other's way. */
+function timeAtKnee({ demand, knee }: PoolMemory, { minWorkers }: PoolPolicy): number | undefined {
+  const most = Math.max(knee?.most ?? Infinity, minWorkers)
+  return demand.samples.some(({ ready }) => ready > most) ? knee?.serviceMs : undefined
 }
 
 /**
@@ -85,7 +91,9 @@ export function nextStep(
 ): number {
   const together = mayLoadTogether(memory.loading, description.startupTimeoutMs)
   // One more tells, by what is known better now, whether the ones before were of use.
-  if (memory.unsureAt === from) return Math.min(target, from + 1)
+  if (memory.unsure?.to === from) return Math.min(target, from + 1)
+  // Twice as many tell for sure, by what is measured in half a minute, whether it still is the knee.
+  if (memory.knee?.most === from) return Math.min(target, 2 * from, from + together)
   const queueHalfFull = (description.pending ?? 0) > (description.queueFree ?? Infinity)
   const proven = queueHalfFull ? Infinity : 2 * Math.max(1, from, memory.proven)
   return Math.min(target, proven, from + together)

@@ -71,11 +71,17 @@ export const growing: Rule = view => {
       const { from, to } = flying.action
       const ceiling = to > (memory.ceiling?.at ?? Infinity) ? undefined : memory.ceiling
       const loading = learnLoading(memory.loading, growth.tookMs, growth.of)
+      const begun = memory.unsure?.to === from ? memory.unsure : { from, before: flying.baseline }
+      const isRetry = memory.knee?.most === begun.from
+      const knee =
+        isRetry && memory.knee && begun.before
+          ? { ...memory.knee, serviceMs: begun.before.serviceMs }
+          : memory.knee
       const trial =
         flying.action.kind === 'grow' && from > 0
-          ? { from, to, readyMs: nowMs, before: flying.baseline }
+          ? { from: begun.from, to, readyMs: nowMs, before: begun.before, isRetry }
           : undefined
-      return learned(view, { ceiling, loading, trial, change: undefined })
+      return learned(view, { ceiling, knee, loading, trial, change: undefined })
     }
   }
 }

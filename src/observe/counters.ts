@@ -10,7 +10,7 @@ export const counterNames = [
 /** Milliseconds in the handler for the last batch of a model; only in TorchServe's prometheus mode. */
 export const predictionName = 'PredictionTime'
 
-type Totals = Omit<Counters, 'predictionMs'>
+type Totals = Pick<Counters, 'requests' | 'latencyUs' | 'queueUs'>
 
 /** The counters of a page by model, and within it by the version the clients asked for; `default`: for none. */
 export interface Page {
@@ -53,16 +53,22 @@ export function requestsByModel(page: Page): Map<string, number> {
   )
 }
 
-/** What the series `default` of a model had counted while a version was its default. */
+/** What is remembered of a model between pages. */
 interface Ledger {
   defaultVersion: string
+  /** What the series `default` had counted. */
   counted: Totals
+  /** What it had counted while a version was the default, and was not any more. */
   moved: Map<string, Totals>
+  /** Of each version, as attributed. */
+  latencyUs: ReadonlyMap<string, number>
+  lastToAnswer: ReadonlySet<string>
 }
 
 /**
  * Attributes a page to pools. Requests without a version are counted in a series of their own and belong to the version that
- * was the default then: when another one becomes the default, what was counted before stays where it was.
+ * was the default then: when another one becomes the default, what was counted before stays where it was. The handler time has
+ * no version either; it is that of the one version that has answered since the page before, or of one of several.
  */
 export class Attribution {
   #ledgers = new Map<string, Ledger>()
@@ -74,34 +80,79 @@ export class Attribution {
     for (const versions of models) {
       const current = versions.find(version => version.isDefault)?.id
       if (!current) continue
-      const series = page.series.get(current.model)
+      const { model } = current
+      const series = page.series.get(model)
       const unversioned = series?.get('default') ?? none
-      const ledger = this.#carry(current.model, current.version, unversioned)
-      ledgers.set(current.model, ledger)
+      const before = this.#ledgers.get(model)
+      const carried = carry(before, current.version, unversioned)
+      const totals = new Map(
+        versions.map(({ id: { version }, isDefault }) => {
+          const own = add(series?.get(version) ?? none, carried.moved.get(version) ?? none)
+          return [version, isDefault ? add(own, unversioned) : own]
+        }),
+      )
+      const lastToAnswer = answering(before, totals)
+      const ranLast = runners(lastToAnswer, totals)
+      const predictionMs = page.predictionMs.get(model)
       for (const description of versions) {
         const { version } = description.id
-        const own = add(series?.get(version) ?? none, ledger.moved.get(version) ?? none)
-        const totals = description.isDefault ? add(own, unversioned) : own
-        const predictionMs =
-          versions.length === 1 ? page.predictionMs.get(current.model) : undefined
-        counts.set(description, { ...totals, predictionMs })
+        const counted = totals.get(version) ?? none
+        counts.set(description, { ...counted, ...handlerTime(predictionMs, version, ranLast) })
       }
+      const latencyUs = new Map(
+        [...totals].map(([version, counted]) => [version, counted.latencyUs]),
+      )
+      ledgers.set(model, { ...carried, latencyUs, lastToAnswer })
     }
     this.#ledgers = ledgers
     return counts
   }
+}
 
-  #carry(model: string, version: string, unversioned: Totals): Ledger {
-    const before = this.#ledgers.get(model)
-    // Fallen: TorchServe restarted, and everything counts from zero again.
-    const restarted = before !== undefined && unversioned.requests < before.counted.requests
-    const moved = new Map(before && !restarted ? before.moved : [])
-    if (before && !restarted && before.defaultVersion !== version) {
-      moved.set(before.defaultVersion, add(moved.get(before.defaultVersion) ?? none, unversioned))
-      moved.set(version, add(moved.get(version) ?? none, unversioned, -1))
-    }
-    return { defaultVersion: version, counted: unversioned, moved }
+function carry(
+  before: Ledger | undefined,
+  version: string,
+  unversioned: Totals,
+): Pick<Ledger, 'defaultVersion' | 'counted' | 'moved'> {
+  // Fallen: TorchServe restarted, and everything counts from zero again.
+  const restarted = before !== undefined && unversioned.requests < before.counted.requests
+  const moved = new Map(before && !restarted ? before.moved : [])
+  if (before && !restarted && before.defaultVersion !== version) {
+    moved.set(before.defaultVersion, add(moved.get(before.defaultVersion) ?? none, unversioned))
+    moved.set(version, add(moved.get(version) ?? none, unversioned, -1))
   }
+  return { defaultVersion: version, counted: unversioned, moved }
+}
+
+/** Versions that have answered since the page before, else those that were the last to; none where no answer was ever counted. */
+function answering(
+  before: Ledger | undefined,
+  totals: ReadonlyMap<string, Totals>,
+): ReadonlySet<string> {
+  const answered = [...totals].filter(
+    ([version, { latencyUs }]) => latencyUs !== (before?.latencyUs.get(version) ?? 0),
+  )
+  if (answered.length === 0 && before) return before.lastToAnswer
+  return new Set(answered.map(([version]) => version))
+}
+
+/** Whose handler ran last. Answers over gRPC are never counted: then it may be that of each version with requests. */
+function runners(
+  lastToAnswer: ReadonlySet<string>,
+  totals: ReadonlyMap<string, Totals>,
+): ReadonlySet<string> {
+  if (lastToAnswer.size > 0) return lastToAnswer
+  return new Set([...totals].flatMap(([version, { requests }]) => (requests > 0 ? version : [])))
+}
+
+function handlerTime(
+  predictionMs: number | undefined,
+  version: string,
+  ranLast: ReadonlySet<string>,
+): Pick<Counters, 'predictionMs' | 'sharedPredictionMs'> {
+  if (!ranLast.has(version)) return { predictionMs: undefined }
+  if (ranLast.size === 1) return { predictionMs }
+  return { predictionMs: undefined, sharedPredictionMs: predictionMs }
 }
 
 function add(a: Totals, b: Totals, times: 1 | -1 = 1): Totals {

@@ -23,8 +23,8 @@ const before = (throughput: number, serviceMs: number): Baseline => ({
   serviceMs,
   doubt: 1,
 })
-const verdict = (from: number, to: number, was: Baseline, samples: Sample[]) =>
-  judge({ from, to, readyMs: 0, before: was }, samples, 10_000)
+const verdict = (from: number, to: number, was: Baseline, samples: Sample[], nowMs = 10_000) =>
+  judge({ from, to, readyMs: 0, before: was }, samples, nowMs)
 
 t.test('workers beside each other help, workers in each other’s way do not', async t => {
   t.equal(verdict(1, 2, before(10, 100), after(2, 20, 100)), 'helps')
@@ -56,7 +56,8 @@ t.test('it takes a while, and without evidence nothing speaks against them', asy
 t.test('a baseline of a few reports proves nothing that chance could have done', async t => {
   const reported = (serviceMs: number, doubt: number) => ({ throughput: 0, serviceMs, doubt })
   // Of requests of 50 to 150 ms the median of three may well be 55.
-  t.equal(verdict(1, 2, reported(55, 1.5), after(2, 20, 100)), 'unsure')
+  t.equal(verdict(1, 2, reported(55, 1.5), after(2, 20, 100)), 'measuring')
+  t.equal(verdict(1, 2, reported(55, 1.5), after(2, 20, 100), 31_000), 'unsure')
   t.equal(verdict(1, 2, reported(55, 1.1), after(2, 20, 100)), 'useless')
   t.equal(verdict(1, 5, reported(28, 2), after(5, 9, 550)), 'useless', 'what is plain is seen')
 })
@@ -66,9 +67,22 @@ t.test('after a growth that may have been useless only one more is added', async
   const loading = { aloneMs: 200, slowdown: 0 }
   const known = { ...newPool(0), loading }
   t.equal(nextStep(2, 8, known, description), 8, 'with the queue nearly full')
-  t.equal(nextStep(2, 8, { ...known, unsureAt: 2 }, description), 3)
   t.equal(
-    nextStep(3, 8, { ...known, unsureAt: 2 }, description),
+    nextStep(
+      2,
+      8,
+      { ...known, unsure: { from: 1, to: 2, readyMs: 0, before: undefined } },
+      description,
+    ),
+    3,
+  )
+  t.equal(
+    nextStep(
+      3,
+      8,
+      { ...known, unsure: { from: 1, to: 2, readyMs: 0, before: undefined } },
+      description,
+    ),
     8,
     'of another count it tells nothing',
   )
@@ -84,7 +98,7 @@ t.test(
       return judge(
         { from: 4, to: 5, readyMs: 0, before: { ...was, gpuFull }, pulses },
         slow,
-        10_000,
+        31_000,
       )
     }
     t.equal(at(false), 'unsure', 'few answers, and a doubtful baseline')
@@ -107,4 +121,19 @@ t.test(
 t.test('a GPU that is full does not hide a gain', async t => {
   const trial = { from: 1, to: 2, readyMs: 0, before: { ...before(10, 77), gpuFull: true } }
   t.equal(judge({ ...trial, pulses: [{ share: 1, atMs: 1 }] }, after(2, 20, 100), 10_000), 'helps')
+})
+
+t.test('a knee is given up only for workers that prove what they do', async t => {
+  const retried = (samples: Sample[], nowMs: number) =>
+    judge({ from: 1, to: 2, readyMs: 0, before: before(10, 100), isRetry: true }, samples, nowMs)
+  t.equal(retried(after(2, 12, 120), 10_000), 'measuring', 'it may be chance')
+  t.equal(retried(after(2, 13, 150), 31_000), 'useless')
+  t.equal(retried(after(2, 20, 100), 31_000), 'helps')
+})
+
+t.test('at the end of a growth to many more the likelier is taken', async t => {
+  const was = { throughput: 0, serviceMs: 143, doubt: 2 }
+  const trial = { from: 2, to: 8, readyMs: 0, before: was }
+  t.equal(judge(trial, after(8, 22, 366), 31_000), 'unsure')
+  t.equal(judge(trial, after(8, 22, 366), 31_000, true), 'useless')
 })

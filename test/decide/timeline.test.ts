@@ -32,7 +32,7 @@ t.test('workers that get in each other’s way are taken back, and the knee is r
   // One lock for all: 18 requests/s with one worker, 20 with four.
   world.serviceMs = busy => 55 * Math.max(1, busy * 0.9)
   world.rate = 25
-  world.run(40)
+  world.run(100)
   t.ok(world.ready <= 2, `${world.ready} workers`)
   t.ok(world.last.inputs.knee !== null)
   const settled = world.story.length

@@ -54,11 +54,18 @@ t.test('requests without a version belong to the default one', t => {
         latencyUs: 331_655.975 + 105_156.406,
         queueUs: 65.187 + 9_172.221,
         predictionMs: undefined,
+        sharedPredictionMs: 100.21,
       },
-      { requests: 1, latencyUs: 104_580.959, queueUs: 88.762, predictionMs: undefined },
+      {
+        requests: 1,
+        latencyUs: 104_580.959,
+        queueUs: 88.762,
+        predictionMs: undefined,
+        sharedPredictionMs: 100.21,
+      },
       { requests: 1, latencyUs: 97_550.369, queueUs: 101.692, predictionMs: 86.81 },
     ],
-    'and the handler time of a model with two versions is nobody’s',
+    'and the handler time of a model with two versions may be of either',
   )
   t.end()
 })
@@ -95,6 +102,45 @@ t.test('another default version takes nothing that was counted before', t => {
   t.strictSame(requests('1', { default: 1_031, '1': 6, '2': 7 }), [1_016, 28])
   t.strictSame(requests('1', { default: 1_041, '1': 6, '2': 7 }), [1_026, 28])
   t.strictSame(requests('1', { default: 3, '1': 2 }), [5, 0], 'a restart begins anew')
+  t.end()
+})
+
+t.test('the handler time is of the version that alone has answered, else of one that has', t => {
+  const attribution = new Attribution()
+  const versions = described('m', ['1', '2', '3'], '1')
+  const told = (counted: Record<string, number>, ms: number) => {
+    const gauge = new Map([['m', ms]])
+    const counts = attribution.count({ ...page(counted), predictionMs: gauge }, [versions])
+    return versions.map(version => {
+      const { predictionMs, sharedPredictionMs } = counts.get(version) ?? {}
+      return predictionMs ?? (sharedPredictionMs && `${sharedPredictionMs}?`)
+    })
+  }
+  t.strictSame(told({ default: 5, '2': 5 }, 10), ['10?', '10?', undefined])
+  t.strictSame(told({ default: 5, '2': 6 }, 20), [undefined, 20, undefined])
+  t.strictSame(told({ default: 5, '2': 6 }, 20), [undefined, 20, undefined], 'none since')
+  t.strictSame(told({ default: 6, '2': 7 }, 10), ['10?', '10?', undefined])
+  t.strictSame(told({ default: 6, '2': 7, '3': 1 }, 30), [undefined, undefined, 30])
+  t.strictSame(told({ '2': 1 }, 20), ['20?', '20?', '20?'], 'TorchServe began anew')
+  t.strictSame(told({ '2': 2 }, 20), [undefined, 20, undefined])
+  t.end()
+})
+
+t.test('where no answer is counted, as over gRPC, it is of those that were asked', t => {
+  const labels = (model_version: string) => ({ model_name: 'm', model_version })
+  const asked = (version: string) => ({
+    name: 'ts_inference_requests_total',
+    labels: labels(version),
+    value: 3,
+  })
+  const gauge = { name: 'PredictionTime', labels: { ModelName: 'm' }, value: 40 }
+  const versions = described('m', ['1', '2'], '1')
+  const told = (...samples: ReturnType<typeof asked>[]) => {
+    const counts = new Attribution().count(readPage([...samples, gauge]), [versions])
+    return versions.map(version => counts.get(version))
+  }
+  t.match(told(asked('2')), [{ predictionMs: undefined }, { predictionMs: 40 }])
+  t.match(told(asked('1'), asked('2')), [{ sharedPredictionMs: 40 }, { sharedPredictionMs: 40 }])
   t.end()
 })
 
