@@ -75,7 +75,7 @@ function sizeBy(
 
 /** What requests take at the knee, as long as what is measured is from more workers than that, which stand in each other's way. */
 function timeAtKnee({ demand, knee }: PoolMemory, { minWorkers }: PoolPolicy): number | undefined {
-  const most = Math.max(knee?.most ?? Infinity, minWorkers)
+  const most = Math.max(knee?.at ?? Infinity, minWorkers)
   return demand.samples.some(({ ready }) => ready > most) ? knee?.serviceMs : undefined
 }
 
@@ -93,7 +93,7 @@ export function nextStep(
   // One more tells, by what is known better now, whether the ones before were of use.
   if (memory.unsure?.to === from) return Math.min(target, from + 1)
   // Twice as many tell for sure, by what is measured in half a minute, whether it still is the knee.
-  if (memory.knee?.most === from) return Math.min(target, 2 * from, from + together)
+  if (memory.knee?.at === from) return Math.min(target, 2 * from, from + together)
   const queueHalfFull = (description.pending ?? 0) > (description.queueFree ?? Infinity)
   const proven = queueHalfFull ? Infinity : 2 * Math.max(1, from, memory.proven)
   return Math.min(target, proven, from + together)

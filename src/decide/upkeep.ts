@@ -72,7 +72,7 @@ export const growing: Rule = view => {
       const ceiling = to > (memory.ceiling?.at ?? Infinity) ? undefined : memory.ceiling
       const loading = learnLoading(memory.loading, growth.tookMs, growth.of)
       const begun = memory.unsure?.to === from ? memory.unsure : { from, before: flying.baseline }
-      const isRetry = memory.knee?.most === begun.from
+      const isRetry = memory.knee?.at === begun.from
       const knee =
         isRetry && memory.knee && begun.before
           ? { ...memory.knee, serviceMs: begun.before.serviceMs }

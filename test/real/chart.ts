@@ -13,7 +13,7 @@ export interface Line {
   name: string
   colour: string
   dash?: string
-  /** In order. NaN: it was not seen then. */
+  /** In order. NaN: it was not seen then, and nothing is drawn. */
   points: readonly { atMs: number; value: number }[]
   /** It has a scale of its own, up to a multiple of this; the panel's without it. */
   ownStep?: number
@@ -32,8 +32,8 @@ interface Panel {
 interface Chart {
   caption?: string
   panels: readonly Panel[]
-  /** Dotted over all panels; a text is shown where the pointer rests. */
-  marks: readonly { atMs: number; text: string; colour?: string }[]
+  /** Dotted over all panels; a text is shown where the pointer rests, or for all to see. */
+  marks: readonly { atMs: number; text: string; colour?: string; isShown?: boolean }[]
 }
 
 export function chart({ caption = '', panels, marks }: Chart): string {
@@ -55,8 +55,9 @@ export function chart({ caption = '', panels, marks }: Chart): string {
     `<rect width="${WIDTH}" height="${bottom + BOTTOM}" fill="#fff"/>`,
     `<text x="${LEFT}" y="18" fill="#555">${caption}</text>`,
     ...marks.map(
-      ({ atMs, text, colour = '#888' }) =>
-        `<path d="M${x(atMs).toFixed(1)} ${first}V${bottom}" stroke="${colour}" stroke-dasharray="1 3"><title>${text}</title></path>`,
+      ({ atMs, text, colour = '#888', isShown = false }) =>
+        `<path d="M${x(atMs).toFixed(1)} ${first}V${bottom}" stroke="${colour}" stroke-dasharray="1 3"><title>${text}</title></path>` +
+        (isShown ? `<text x="${x(atMs) + 4}" y="${first + 12}" fill="#555">${text}</text>` : ''),
     ),
     ...placed.flatMap(panel => drawn(panel, x)),
     ...times(seconds, at => x(startMs + at * 1000), bottom + 20),
@@ -114,13 +115,15 @@ function path(
   let d = ''
   let before = NaN
   for (const { atMs, value } of points) {
-    if (Number.isNaN(value) || value === before) continue
     const [right, down] = [x(atMs).toFixed(1), y(value).toFixed(1)]
-    d += d === '' ? `M${right} ${down}` : `H${right}V${down}`
+    if (Number.isNaN(before)) d += Number.isNaN(value) ? '' : `M${right} ${down}`
+    else if (Number.isNaN(value)) d += `H${right}`
+    else if (value !== before) d += `H${right}V${down}`
     before = value
   }
+  if (!Number.isNaN(before)) d += `H${WIDTH - RIGHT}`
   const dashed = dash === undefined ? '' : ` stroke-dasharray="${dash}"`
-  return `<path d="${d}H${WIDTH - RIGHT}" fill="none" stroke="${colour}" stroke-width="1.5"${dashed}/>`
+  return `<path d="${d}" fill="none" stroke="${colour}" stroke-width="1.5"${dashed}/>`
 }
 
 function times(seconds: number, x: (second: number) => number, y: number): string[] {

@@ -42,7 +42,7 @@ interface Seen {
 /** Until stopped; tells Prometheus of the pods, too. */
 export function startTimeline({ node, workload, prometheus, query, load }: Seen): Timeline {
   const moments: Moment[] = []
-  const marks: { atMs: number; text: string }[] = []
+  const marks: Parameters<typeof chart>[0]['marks'][number][] = []
   const told: string[] = []
   const startedMs = Date.now()
   let rowMs = 0
@@ -89,7 +89,7 @@ export function startTimeline({ node, workload, prometheus, query, load }: Seen)
     },
     mark(text) {
       told.push(text)
-      marks.push({ atMs: Date.now(), text })
+      marks.push({ atMs: Date.now(), text, isShown: true })
     },
     drawn: () => chart({ panels: panelsOf(moments), marks }),
     async stop() {

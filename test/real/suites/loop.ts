@@ -22,7 +22,9 @@ t.setTimeout(1_100_000)
 const HPA_SYNC_S = 5
 const SCRAPE_MS = 2_000
 const POD_MS = 120_000
-const ROUNDS = 2
+const ROUNDS = 3
+/** So much that hardly ever a pod has nothing to do. */
+const BUSY = 4
 
 const node = await startNode({ isCluster: true, hpaSyncS: HPA_SYNC_S, flags: aggregationFlags })
 t.teardown(() => node.stop())
@@ -95,7 +97,7 @@ t.test('load → pods → load, through Prometheus, KEDA and the HPA', async t =
   const back = prometheus.restart(60_000)
   t.notOk(await leaves(2, 60_000), 'nothing is scaled in while Prometheus is gone')
   await back
-  timeline.mark('Prometheus started')
+  timeline.mark('started')
   t.notOk(await leaves(2, 30_000), 'nor when it is back')
 
   traffic.change(0.4)
@@ -119,8 +121,8 @@ for (const drain of [false, true])
     for (let round = 1; round <= ROUNDS; round++) {
       await workload.setReplicas(2)
       t.ok(await settlesAt(2), 'two pods serve')
-      const traffic = send(2)
-      timeline.mark('2 pods’ worth')
+      const traffic = send(BUSY)
+      timeline.mark(`${BUSY} pods’ worth`)
       await sleep(10_000)
       timeline.mark('one replica less')
       await workload.setReplicas(1)
