@@ -14,6 +14,9 @@ RUN rm package-lock.json && chmod -R a+rX,go-w /app
 # dumpable, so that model code cannot read the agent's environment, memory or files through /proc. It holds only where the
 # container drops every capability: with CAP_DAC_OVERRIDE still held at the start, the kernel counts node as readable.
 #
+# Linux shows processes to those of the same user and the same group. Where a pod says only runAsUser, the group is what the image
+# has for that user, or else 0: of user 1000 the agent's image says what TorchServe's does.
+#
 # Of the system only what node is linked to comes along: no shell, no package manager. What Debian says of those packages goes to
 # where scanners look for it in such images. It is glibc and says that it is Debian, because nvidia-smi and its libraries are put
 # into the container by its runtime, at the place Debian looks for them.
@@ -21,6 +24,7 @@ RUN mkdir /image && mkdir -m 1777 /image/tmp \
   && cp --parents --dereference /usr/local/bin/node /etc/os-release /etc/debian_version /image \
   && cp --parents --dereference $(ldd /usr/local/bin/node | grep --only-matching '/[^ ]*') /image \
   && chmod 0711 /image/usr/local/bin/node \
+  && echo 'model-server:x:1000:1000:::' >/image/etc/passwd \
   && mkdir -p /image/var/lib/dpkg/status.d \
   && for package in libc6 libgcc-s1 libstdc++6; do dpkg-query --status $package >/image/var/lib/dpkg/status.d/$package || exit; done \
   && mv /app /image/app

@@ -39,7 +39,7 @@ const layouts: readonly Layout[] = [
   },
 ]
 
-/** Needs TorchServe's PID namespace and its user id. */
+/** Needs TorchServe's PID namespace, its user id and its group id. */
 export function linuxCgroup(proc = '/proc'): TorchServeCgroup {
   let java: string | undefined
 
@@ -64,9 +64,23 @@ export function linuxCgroup(proc = '/proc'): TorchServeCgroup {
         const memory = memoryOf(root, layout)
         if (memory) return memory
       }
-      return { why: 'TorchServe’s cgroup cannot be read: the agent needs the same user id' }
+      return { why: `TorchServe’s cgroup cannot be read: ${whoIs(proc, pid)}` }
     },
   }
+}
+
+/** What of its user and group the agent may lack. */
+function whoIs(proc: string, pid: string): string {
+  const [its, own] = [idsOf(proc, pid), idsOf(proc, 'self')]
+  return its === own
+    ? `it runs as ${its} (user:group), as the agent does, and still may not be looked into`
+    : `it runs as ${its} (user:group) and the agent as ${own}; have both say the same in securityContext, runAsUser and runAsGroup`
+}
+
+function idsOf(proc: string, pid: string): string {
+  const status = read(`${proc}/${pid}/status`) ?? ''
+  const id = (name: string) => new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? '?'
+  return `${id('Uid')}:${id('Gid')}`
 }
 
 /** Undefined unless all of it can be read: a limit that is not seen is not "no limit", nor are kills 0. */

@@ -1,4 +1,4 @@
-/** What TorchServe was started with, as Linux shows it to those who share its PID namespace and its user id. */
+/** What TorchServe was started with, as Linux shows it to those who share its PID namespace, its user id and its group id. */
 import { readFileSync } from 'node:fs'
 
 /** Of TorchServe's environment, given the pid of one of its workers, the named variables; undefined where it cannot be seen. */

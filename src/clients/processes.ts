@@ -5,7 +5,7 @@ export type Doing = 'idle' | 'busy' | 'stopped' | 'gone' | 'hidden'
 
 /** TorchServe's worker processes, seen from outside. The calls are synchronous and take microseconds. */
 export interface Processes {
-  /** What a worker process is doing; `hidden` where it cannot be seen: another PID namespace or another user id. */
+  /** What a worker process is doing; `hidden` where it cannot be seen: another PID namespace, user id or group id. */
   look(pid: number): Doing
   /**
    * A text that stays the same as long as TorchServe's own threads for this worker have not moved, that is, neither took a job
@@ -38,7 +38,7 @@ const MS_PER_CLOCK_TICK = 10
 /** Thread ids are looked up again after this long; TorchServe starts new threads with each worker process. */
 const THREADS_KNOWN_MS = 500
 
-/** The Linux implementation over /proc. Needs TorchServe's PID namespace; `look` and `signal` also its user id. */
+/** The Linux implementation over /proc. Needs TorchServe's PID namespace; `look` also its user id and group id, `signal` its user id. */
 export function linuxProcesses(proc = '/proc'): Processes {
   let seenWorker = false
   const threadsOf = workerThreads(proc)

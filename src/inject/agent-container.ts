@@ -29,6 +29,8 @@ export interface AgentParts {
   amounts: Record<string, Json> | undefined
   /** Undefined: the pod’s, or else the image’s. */
   user: number | undefined
+  /** Likewise. */
+  group: number | undefined
   keys: KeysVolume | undefined
   /** Of devices, that it shares with TorchServe. */
   claims: readonly Claim[]
@@ -67,6 +69,7 @@ export function agentContainer(parts: AgentParts): Record<string, Json> {
       readOnlyRootFilesystem: true,
       runAsNonRoot: true,
       ...(parts.user !== undefined && { runAsUser: parts.user }),
+      ...(parts.group !== undefined && { runAsGroup: parts.group }),
       seccompProfile: { type: 'RuntimeDefault' },
     },
     ...(mounts.length > 0 && { volumeMounts: mounts }),

@@ -31,7 +31,7 @@ const podAnnotations = {
     test: matches(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
   },
   'share-processes': {
-    says: 'Shares the pod’s processes (`shareProcessNamespace`) and TorchServe’s user with the agent. It needs both to take a worker away without losing a request, and to see what memory workers use. TorchServe is then no longer process 1 of its container, and ends as soon as the pod is deleted, with requests under way: `stoker.dev/drain` prevents that.',
+    says: 'Shares the pod’s processes (`shareProcessNamespace`) and TorchServe’s user and group with the agent. It needs both to take a worker away without losing a request, and to see what memory workers use. TorchServe is then no longer process 1 of its container, and ends as soon as the pod is deleted, with requests under way: `stoker.dev/drain` prevents that.',
     ...choice,
   },
   'user-id': {

@@ -93,6 +93,7 @@ function carryOut(pod: Pod, options: Options, plan: Plan): Injection {
       plan.wishes.of('agent-memory') ?? '',
     ),
     user: plan.user,
+    group: plan.group,
     keys: plan.keys,
     claims: plan.claims,
   })

@@ -56,6 +56,7 @@ export interface Plan {
   hasToken: boolean
   shareProcesses: boolean
   user: number | undefined
+  group: number | undefined
   /** The volume for the key file. */
   keys: KeysVolume | undefined
   /** Of TorchServe’s container, where they are shared. */
@@ -104,35 +105,43 @@ export function planFor(pod: Pod, target: Container, wishes: Wishes): Plan {
   }
 }
 
-/** Processes and the key file can only be shared with an agent of the same user. */
+/** Processes can only be shared with an agent of the same user and the same group, the key file with one of the same user. */
 function sharingFor(
   pod: Pod,
   target: Container,
   wishes: Wishes,
-): Pick<Plan, 'shareProcesses' | 'user' | 'keys' | 'advice'> {
+): Pick<Plan, 'shareProcesses' | 'user' | 'group' | 'keys' | 'advice'> {
   const given = wishes.of('user-id')
   const chosen = given === undefined ? undefined : Number(given)
   if (!wishes.is('share-processes') && !wishes.is('share-key-file')) {
-    return { shareProcesses: false, user: agentUser(pod, chosen), keys: undefined, advice: [] }
+    const user = agentUser(pod, chosen)
+    return { shareProcesses: false, user, group: undefined, keys: undefined, advice: [] }
   }
   const says = target.securityContext?.runAsUser ?? pod.spec.securityContext?.runAsUser ?? undefined
   const user = chosen ?? says ?? TORCHSERVE_USER
   if (user === 0) {
     const message = `${target.name} runs as root: neither its processes nor its key file are shared`
     const advice: Reason[] = [{ code: 'root_user', message }]
-    return { shareProcesses: false, user: agentUser(pod, undefined), keys: undefined, advice }
+    const agents = agentUser(pod, undefined)
+    return { shareProcesses: false, user: agents, group: undefined, keys: undefined, advice }
   }
   const advice: Reason[] = []
   if (chosen === undefined && says === undefined) {
     const message = `${target.name} is taken to run as user ${user}; if not, set ${PREFIX}user-id`
     advice.push({ code: 'user_assumed', message })
   }
+  const group = target.securityContext?.runAsGroup ?? undefined
+  const known = group ?? pod.spec.securityContext?.runAsGroup ?? undefined
+  if (wishes.is('share-processes') && known === undefined && user !== TORCHSERVE_USER) {
+    const message = `${target.name} says no runAsGroup: the agent gets group 0 beside user ${user}; if its image has another, say it`
+    advice.push({ code: 'group_unknown', message })
+  }
   const keys = wishes.is('share-key-file') ? keysIn(target) : undefined
   if (wishes.is('share-key-file') && !keys) {
     const message = `${target.name}’s workingDir ${target.workingDir} is no volume: its key file cannot be shared`
     advice.push({ code: 'key_file_out_of_reach', message })
   }
-  return { shareProcesses: wishes.is('share-processes'), user, keys, advice }
+  return { shareProcesses: wishes.is('share-processes'), user, group, keys, advice }
 }
 
 /** Devices are shared by naming the same claims; what any of the pod's containers claims keeps the pod from being resized. */

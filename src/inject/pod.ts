@@ -24,7 +24,10 @@ const resources = {
 } as const
 const user = {
   type: ['object', 'null'],
-  properties: { runAsUser: { type: ['integer', 'null'] } },
+  properties: {
+    runAsUser: { type: ['integer', 'null'] },
+    runAsGroup: { type: ['integer', 'null'] },
+  },
 } as const
 
 const container = {

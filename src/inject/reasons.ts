@@ -68,6 +68,10 @@ export const reasonTable = {
     kind: 'advice',
     says: 'The pod does not say as which user TorchServe runs, so the agent runs as 1000, like TorchServe’s own images; `stoker.dev/user-id` says otherwise.',
   },
+  group_unknown: {
+    kind: 'advice',
+    says: 'Processes are shared only within one group. The pod does not say which TorchServe has (`runAsGroup`), and its user is not 1000, of whom both images know it: the agent gets 0. Where TorchServe’s image has another for its user, let the container say it.',
+  },
   key_file_out_of_reach: {
     kind: 'advice',
     says: 'TorchServe’s working directory is set and is no volume, so its key file cannot be shared.',

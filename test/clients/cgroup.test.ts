@@ -60,7 +60,9 @@ t.test('what cannot be read is said, and looked for again', async t => {
   const cgroup = linuxCgroup(root)
   t.match(cgroup.memory(), { why: /does not share its PID namespace/ })
   write('47/cmdline', java)
-  t.match(cgroup.memory(), { why: /same user id/ })
+  write('47/status', 'Uid:\t1000\t1000\t1000\t1000\nGid:\t1000\t1000\t1000\t1000\n')
+  write('self/status', 'Uid:\t1000\t1000\t1000\t1000\nGid:\t0\t0\t0\t0\n')
+  t.match(cgroup.memory(), { why: /runs as 1000:1000 .* the agent as 1000:0; .* runAsGroup/ })
   rmSync(join(root, '47'), { recursive: true })
   write('31/cmdline', java)
   const files = { 'memory.current': '1\n', 'memory.max': '2\n', 'memory.stat': '' }

@@ -60,7 +60,7 @@ export async function startServing(
   mkdirSync(folder)
   const model = await torchServeContainer(folder, [{ name: MODEL, behaviour }])
   const pod = injected(name, {
-    securityContext: { runAsUser: USER, runAsGroup: USER },
+    securityContext: { runAsUser: USER },
     containers: [{ ...model.container, resources: amounts }],
     volumes: model.volumes,
   })

@@ -58,6 +58,8 @@ export async function buildEmpty(builder: Builder, folder: string, name: string)
   const root = join(folder, 'root')
   await mkdir(join(root, 'etc'), { recursive: true })
   await symlinkToUsr(root)
+  // As TorchServe's own image knows its user: who is started as 1000 has the group 1000.
+  await writeFile(join(root, 'etc', 'passwd'), 'model-server:x:1000:1000:::\n')
   await mkdir(join(root, 'tmp'))
   await chmod(join(root, 'tmp'), 0o1777)
   await writeFile(join(folder, 'Dockerfile'), 'FROM scratch\nCOPY root /\n')

@@ -64,7 +64,7 @@ export async function torchServeContainer(
       workingDir: folder,
       command: [installation.python, ...serverCommand(folder, {}, stored)],
       env: Object.entries(env).map(([name, value]) => ({ name, value })),
-      securityContext: { runAsUser: USER, runAsGroup: USER },
+      securityContext: { runAsUser: USER },
       volumeMounts: [
         ...mounts.map(({ name, path, readOnly }) => ({ name, mountPath: path, readOnly })),
         // Its workers' sockets, which not every shared file system can hold.

@@ -1,7 +1,7 @@
 /**
  * KEDA's operator and metrics adapter, and kube-state-metrics, each built from its Go module as it is released, with the go.mod and
- * go.sum that are in it; kept in the cache folder of ../cluster/build.ts. `node build.ts` builds KEDA's and the controller manager:
- * about 15 CPU minutes on a new machine.
+ * go.sum that are in it; kept in the cache folder of ../cluster/build.ts. `node build.ts` builds KEDA's, and what else of Kubernetes
+ * their suites run: about 15 CPU minutes on a new machine.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -56,6 +56,7 @@ export async function definitions(): Promise<Manifest[]> {
 }
 
 if (import.meta.main) {
-  console.log(await program('kube-controller-manager'))
+  for (const name of ['kube-controller-manager', 'kube-scheduler', 'kube-proxy'] as const)
+    console.log(await program(name))
   for (const name of ['operator', 'adapter'] as const) console.log(await kedaProgram(name))
 }

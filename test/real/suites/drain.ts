@@ -51,7 +51,7 @@ async function serve(name: string, drain: boolean): Promise<Server & { page: URL
   const model = await torchServeContainer(folder, [{ name: 'm', behaviour: { serviceMs: 400 } }])
   const plain = podOn(NS, name, {
     terminationGracePeriodSeconds: GRACE_S,
-    securityContext: { runAsUser: USER, runAsGroup: USER },
+    securityContext: { runAsUser: USER },
     containers: [model.container],
     volumes: model.volumes,
   })

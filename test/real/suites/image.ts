@@ -159,7 +159,7 @@ async function serve(name: string, sidecars: object[], volumes: object[] = []) {
   const model = await torchServeContainer(folder, [{ name: 'm', behaviour: { serviceMs: 100 } }])
   const pod = podOn(SERVING, name, {
     shareProcessNamespace: true,
-    securityContext: { runAsUser: USER, runAsGroup: USER },
+    securityContext: { runAsUser: USER },
     initContainers: sidecars.map(asSidecar),
     containers: [model.container],
     volumes: [...model.volumes, tokenVolume, ...volumes],

@@ -73,7 +73,7 @@ const deployment: Manifest = {
       metadata: { labels: { app: 'ts' } },
       spec: {
         terminationGracePeriodSeconds: 5,
-        securityContext: { runAsUser: USER, runAsGroup: USER },
+        securityContext: { runAsUser: USER },
         volumes: torchserve.volumes,
         containers: [
           {
