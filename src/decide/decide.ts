@@ -95,7 +95,7 @@ export function decide(
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
-    podDemand: views.length < pools.length ? undefined : podDemand(views, ledger),
+    podDemand: podDemand(views, pools.length, ledger),
     drain: drain(seen, views, nowMs),
     deletionCost: cost?.decision,
     memory: {

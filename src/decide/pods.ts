@@ -51,13 +51,27 @@ export function demandOf(view: View): number | undefined {
 
 /**
  * The same of all pools: in how many pods such as this one the load would just fit, each pool's into its workers and all into the
- * memory and the GPUs that they share. Undefined while that of any is not known: it might be the one.
+ * memory and the GPUs that they share. While that of any of the `pools` is not known it might be the one: undefined then, unless
+ * the others alone ask for more than this pod, which one that never answers must not keep from them.
  */
-export function podDemand(views: readonly View[], ledger: Ledger): number | undefined {
+export function podDemand(
+  views: readonly View[],
+  pools: number,
+  ledger: Ledger,
+): number | undefined {
   const measured = views.filter(isMeasured)
   const demands = measured.map(demandOf)
-  if (demands.length === 0 || demands.includes(undefined)) return undefined
-  const byWorkers = Math.max(...demands.map(demand => demand ?? 0))
+  const isWhole = views.length === pools && demands.length > 0 && !demands.includes(undefined)
+  const demand = togetherOf(measured, demands, ledger)
+  return isWhole || demand > 1 ? demand : undefined
+}
+
+function togetherOf(
+  measured: readonly View[],
+  demands: readonly (number | undefined)[],
+  ledger: Ledger,
+): number {
+  const byWorkers = Math.max(0, ...demands.map(demand => demand ?? 0))
   const scaled = measured.filter(view => refusalOf(view) === undefined)
   const fits = (pods: number) => {
     const workers = new Map(scaled.map(view => [view.key, workersIn(pods, view)]))

@@ -264,6 +264,21 @@ t.test('a new pod that takes over a part of the load adds nothing to the sum', t
   t.end()
 })
 
+/** A pool of one worker; without a rate its load is not known. */
+function viewOf(key: string, rate: number | undefined, ledger: Ledger): View {
+  return {
+    key,
+    nowMs: 0,
+    policy,
+    description: {},
+    census: { ready: 1, loading: 0 },
+    memory: {},
+    memoryMost: ledger.most(key),
+    listed: 1,
+    needed: rate === undefined ? undefined : { lasting: load(rate), waitMs: 150 },
+  } as unknown as View
+}
+
 const books = { base: 300 * MIB, first: undefined, margin: 0.1, granted: 500 * MIB, because: '' }
 const account = (key: string, workers: number, kept: number, cost = 100): Account => ({
   key,
@@ -314,25 +329,28 @@ t.test('pools that share the memory fit when every pod has its part of each', t 
     account('a', 1, 1),
     account('b', 1, 1, 200),
   ])
-  const view = (key: string, rate: number) =>
-    ({
-      key,
-      nowMs: 0,
-      policy,
-      description: {},
-      census: { ready: 1, loading: 0 },
-      memory: {},
-      memoryMost: ledger.most(key),
-      listed: 1,
-      needed: { lasting: load(rate), waitMs: 150 },
-    }) as unknown as View
-  const demand = podDemand([view('a', 60), view('b', 30)], ledger) ?? NaN
+  const told = (a: number, b: number) =>
+    podDemand([viewOf('a', a, ledger), viewOf('b', b, ledger)], 2, ledger)
+  const demand = told(60, 30) ?? NaN
   const bytes = (pods: number) =>
     workersNeeded(load(60 / pods), 150, 0.02) * 100 +
     workersNeeded(load(30 / pods), 150, 0.02) * 200
   t.ok(bytes(demand) <= 900, `${bytes(demand)} MiB of 900 in each of ${demand} pods`)
   t.ok(bytes(0.99 * demand) > 900, 'and no less')
-  near(t, podDemand([view('a', 600), view('b', 300)], ledger), 10 * demand, 'ten times the load')
-  t.equal(podDemand([view('a', 0), view('b', 0)], ledger), 0)
+  near(t, told(600, 300), 10 * demand, 'ten times the load')
+  t.equal(told(0, 0), 0)
+  t.end()
+})
+
+t.test('a model of which nothing is known keeps no pods from the others', t => {
+  const ledger = new Ledger({ ...books, granted: Infinity, most: 0, lasting: 0 }, [])
+  const told = (rate: number, pools = 2, other = viewOf('b', undefined, ledger)) =>
+    podDemand([viewOf('a', rate, ledger), other], pools, ledger)
+  const full = most(8)
+  t.equal(told(0.9 * full), undefined, 'it may be what fills the pod')
+  near(t, told(3 * full), 3, 'as many are needed without it')
+  const idle = viewOf('b', 0, ledger)
+  t.equal(told(0.9 * full, 3, idle), undefined, 'a third one is not described')
+  near(t, told(3 * full, 3, idle), 3, 'nor does that matter here')
   t.end()
 })
