@@ -100,6 +100,7 @@ function countOutcome(total: Totals, outcome: Outcome) {
 
 const sureness: readonly Sureness[] = ['retired', 'never_served', 'edge', 'gap']
 const kinds: readonly ActionKind[] = ['grow', 'shrink', 'rollback', 'repair']
+const watched: readonly Outcome['kind'][] = ['commanded', 'failed']
 
 /** What an alert would watch starts at 0, or `increase()` would not see its first event. */
 function startTotals(key: PoolKey, pool: PoolId): Totals {
@@ -108,7 +109,7 @@ function startTotals(key: PoolKey, pool: PoolId): Totals {
     pool,
     decisions: new Map(),
     downs: new Map(sureness.map(sure => [sure, 0])),
-    actions: new Map(kinds.map(kind => [kind, new Map([['failed', 0]])])),
+    actions: new Map(kinds.map(kind => [kind, new Map(watched.map(outcome => [outcome, 0]))])),
     delayedMs: 0,
   }
 }

@@ -72,6 +72,7 @@ t.test('resizes are counted, and what alerts watch starts at 0', async t => {
   const raise = { reason: 'more_workers', action: resizeOf(640, 960) } as const
   const before = await scrape({ atMs: 0, memory: {} })
   t.equal(before('stoker_resizes_total{kind="raise",outcome="failed"}'), '0')
+  t.equal(before('stoker_resizes_total{kind="raise",outcome="accepted"}'), '0')
   const value = await scrape(
     { atMs: 1_000, memory: raise },
     { atMs: 2_000, memory: raise, resized: failed },

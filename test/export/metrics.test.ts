@@ -171,7 +171,12 @@ t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
   t.equal(value(`stoker_client_delay_seconds_total${resnet}`), '1', 'tries that failed delay, too')
   t.equal(value(`stoker_actions_total${of('kind="shrink",outcome="removed"')}`), '2')
   t.equal(value(`stoker_actions_total${of('kind="grow",outcome="commanded"')}`), '1')
-  t.equal(value(`stoker_actions_total${of('kind="grow",outcome="failed"')}`), '0')
+  for (const watched of [
+    'grow",outcome="failed',
+    'rollback",outcome="commanded',
+    'repair",outcome="commanded',
+  ])
+    t.equal(value(`stoker_actions_total${of(`kind="${watched}"`)}`), '0', watched)
 })
 
 t.test('notes stand while their condition does', async t => {
