@@ -30,7 +30,7 @@ export const signalRows: readonly MetricRow[] = [
     unit: 'pods',
     labels: [],
     help: 'The load in pods such as this one, never clipped: what arrives by the most that the workers which this pod could come to have can take, whatever it has now. The sum over all pods is how many are wanted.',
-    samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
+    samples: ({ late, tick }) => [[{}, late() === undefined ? (tick?.podDemand ?? null) : null]],
   },
   {
     name: 'stoker_draining',

@@ -55,7 +55,7 @@ t.test('/decisions has each write with its reason and what became of it', async 
 })
 
 t.test('the metric is what stands on the pod, and absent where that is not known', async t => {
-  const metrics = createMetrics({ mode: 'act', version: '1' })
+  const metrics = createMetrics({ mode: 'act', version: '1', late: () => undefined })
   const shown = async (each: Tick) => {
     metrics.record(each)
     return /^stoker_pod_deletion_cost (.*)$/m.exec(await metrics.render())?.[1]

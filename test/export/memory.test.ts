@@ -7,7 +7,7 @@ import type { ResizeOutcome, Worker } from '../../src/model.ts'
 import { MIB, resizeOf, tickOf, type TickSketch } from './ticks.ts'
 
 async function scrape(...ticks: readonly TickSketch[]) {
-  const metrics = createMetrics({ mode: 'act', version: '1.2.3' })
+  const metrics = createMetrics({ mode: 'act', version: '1.2.3', late: () => undefined })
   for (const tick of ticks) metrics.record(tickOf(tick))
   const lines = (await metrics.render()).split('\n')
   return (series: string) =>

@@ -7,7 +7,7 @@ import type { PodState } from '../../src/model/pod.ts'
 import { actionOf, tickOf, type TickSketch } from './ticks.ts'
 
 async function scrape(...ticks: readonly TickSketch[]) {
-  const metrics = createMetrics({ mode: 'act', version: '1.2.3' })
+  const metrics = createMetrics({ mode: 'act', version: '1.2.3', late: () => undefined })
   for (const tick of ticks) metrics.record(tickOf(tick))
   const lines = (await metrics.render()).split('\n')
   return {
@@ -117,7 +117,7 @@ t.test('the limit that a pool has met is shown, and when its load was read', asy
 
 t.test('a pod that is being deleted drains, however old the look at it is', async t => {
   const of = async (state: Tick['seen']['pod']['state']) => {
-    const metrics = createMetrics({ mode: 'act', version: '1.2.3' })
+    const metrics = createMetrics({ mode: 'act', version: '1.2.3', late: () => undefined })
     const { seen, ...tick } = tickOf({ atMs: 60_000 })
     metrics.record({ ...tick, seen: { ...seen, pod: { ...seen.pod, state } } })
     return /^stoker_draining .*$/m.exec(await metrics.render())?.[0]
