@@ -42,7 +42,7 @@ export function usableOf(view: View): number {
  * over the pods is the same however the load is spread over them. Undefined: not known.
  */
 export function demandOf(view: View): number | undefined {
-  if (!view.needed || !isMeasured(view)) return undefined
+  if (!view.needed?.lasting || !isMeasured(view)) return undefined
   const { lasting, waitMs } = view.needed
   if (lasting.arrivalsPerSecond === 0) return 0
   const { waitProbability } = view.policy
@@ -95,7 +95,7 @@ function gpuShare(views: readonly View[], workersOf: ReadonlyMap<PoolKey, number
 
 /** Workers that a pool needs in each of so many pods. */
 function workersIn(pods: number, { needed, policy }: View): number {
-  if (!needed) return 0
+  if (!needed?.lasting) return 0
   const { lasting, waitMs } = needed
   const arrivalsPerSecond = lasting.arrivalsPerSecond / pods
   return workersNeeded({ ...lasting, arrivalsPerSecond }, waitMs, policy.waitProbability)

@@ -117,3 +117,16 @@ t.test('where a new TorchServe takes over a part of the load, the rates still ad
   const restarted = demandOf([sample(0, { requests: 500 }), sample(2, { requests: 580 })])
   t.equal(steadyRate(restarted), 40, 'an agent that came later does not know what arrived before')
 })
+
+t.test('beside a TorchServe that had served before, a few arrivals in a moment are no rate', t => {
+  const after = (arrived: number, second: number) =>
+    steadyRate(
+      demandOf([sample(0, { requests: 500 }), sample(second, { requests: 500 + arrived })]),
+    )
+  t.equal(after(3, 1), undefined)
+  t.equal(after(49, 44), undefined)
+  t.equal(after(50, 2), 25)
+  t.equal(after(9, 45), 0.2)
+  t.equal(after(0, 45), 0)
+  t.end()
+})
