@@ -46,7 +46,8 @@ export function demandOf(view: View): number | undefined {
   const { lasting, waitMs } = view.needed
   if (lasting.arrivalsPerSecond === 0) return 0
   const { waitProbability } = view.policy
-  return lasting.arrivalsPerSecond / mostArrivals(usableOf(view), lasting, waitMs, waitProbability)
+  const workers = view.acts ? usableOf(view) : Math.max(1, view.listed)
+  return lasting.arrivalsPerSecond / mostArrivals(workers, lasting, waitMs, waitProbability)
 }
 
 /**
@@ -72,7 +73,7 @@ function togetherOf(
   ledger: Ledger,
 ): number {
   const byWorkers = Math.max(0, ...demands.map(demand => demand ?? 0))
-  const scaled = measured.filter(view => refusalOf(view) === undefined)
+  const scaled = measured.filter(view => view.acts && refusalOf(view) === undefined)
   const fits = (pods: number) => {
     const workers = new Map(scaled.map(view => [view.key, workersIn(pods, view)]))
     return (ledger.share(workers) ?? 0) <= FULL && gpuShare(scaled, workers) <= FULL

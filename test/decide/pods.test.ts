@@ -203,6 +203,19 @@ t.test('what is not known is not told', t => {
   t.end()
 })
 
+t.test('an agent that only advises has the workers that it has', t => {
+  const world = new World()
+  world.outcome = 'advised'
+  world.rate = 20
+  world.run(40)
+  t.equal(world.last.inputs.usable, 8, 'so many it would come to')
+  t.ok((world.podDemand ?? 0) >= 20 / most(1), `${world.podDemand}`)
+  world.rate = 0.9 * most(1)
+  world.run(600)
+  near(t, world.podDemand, 0.9, 'of the one worker')
+  t.end()
+})
+
 t.test('a first request that takes long is a load not known, and neither none nor endless', t => {
   const world = new World()
   world.run(10)
@@ -269,6 +282,7 @@ function viewOf(key: string, rate: number | undefined, ledger: Ledger): View {
   return {
     key,
     nowMs: 0,
+    acts: true,
     policy,
     description: {},
     census: { ready: 1, loading: 0 },
