@@ -46,7 +46,9 @@ export const signalRows: readonly MetricRow[] = [
     unit: 'steps',
     labels: [],
     help: "What it would cost to lose the pod, as last written onto it: of a ReplicaSet's pods those with the least go first. Absent unless STOKER_DELETION_COST is `write`, and until it is written.",
-    samples: ({ tick }) => [[{}, tick?.deletionCost?.written ?? null]],
+    samples: ({ mode, tick }) => [
+      [{}, mode === 'act' ? (tick?.deletionCost?.written ?? null) : null],
+    ],
   },
   {
     name: 'stoker_saturated',
