@@ -204,7 +204,8 @@ export function measuredServiceTime({ samples, surelyMs }: Demand): number | und
 
 function sureServiceTime(samples: readonly Sample[]): number | undefined {
   const rates = mayHaveRefused(samples) ? undefined : ratesOf(samples)
-  if (rates && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
+  // TorchServe counts no answer over gRPC: where there are no others their handlers’ own time is all that is known.
+  if (rates?.serviceMs && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
   return reportedServiceTime(samples)
 }
 

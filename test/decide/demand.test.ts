@@ -68,6 +68,20 @@ t.test(
   },
 )
 
+t.test(
+  'answers over gRPC, which are never counted, take as long as their handler says',
+  async t => {
+    for (const perSecond of [0.1, 10]) {
+      const asked = demandOf(
+        [0, 10, 20, 30].map(second =>
+          sample(second, { requests: second * perSecond, predictionMs: 80 }),
+        ),
+      )
+      t.equal(serviceTime(asked), 80, `${perSecond} a second`)
+    }
+  },
+)
+
 t.test('a service time that contention has grown is bounded by twice what it was', async t => {
   const alone = demandOf(
     [0, 1, 2, 3].map(second =>
