@@ -134,6 +134,7 @@ export async function start(
       pool: model => policyFor(config, model),
       memory: config.memory,
       deletionCost: deletionCost !== undefined,
+      acts: config.mode === 'act',
     },
     observe: observing(config, host, {
       torchserve,

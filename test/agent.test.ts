@@ -42,6 +42,7 @@ function setUp(observed: (nowMs: number) => PoolSeen[]) {
       pool: () => ({ ...policy, minWorkers: 2 }),
       memory: leftAlone,
       deletionCost: false,
+      acts: true,
     },
     observe(what): Promise<Omit<Observation, 'outcomes' | 'resized'>> {
       urgent.push([...what.torchserve])

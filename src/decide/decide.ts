@@ -53,6 +53,8 @@ export interface Policies {
   memory: MemoryPolicy
   /** Whether the pod's deletion cost is to be written. */
   deletionCost: boolean
+  /** Whether what is decided is done, and not only advised. */
+  acts: boolean
 }
 
 /**
@@ -95,7 +97,7 @@ export function decide(
   return {
     decisions: decided.flatMap(one => one.decision),
     resize: resized.decision,
-    podDemand: views.length < pools.length ? undefined : podDemand(views, ledger),
+    podDemand: podDemand(views, pools.length, ledger),
     drain: drain(seen, views, nowMs),
     deletionCost: cost?.decision,
     memory: {
@@ -202,6 +204,7 @@ function viewOf(
   return {
     key: pool.key,
     nowMs,
+    acts: policies.acts,
     policy,
     description,
     fresh: seen.state === 'fresh' && nowMs - seen.atMs < FRESH_MS,

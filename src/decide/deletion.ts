@@ -71,7 +71,7 @@ function costOf(busy: number, views: readonly View[], before: number | undefined
 
 /** Workers that the load of all pools keeps busy, whatever this pod has; undefined while that of any is not known. */
 function busyBy(views: readonly View[]): number | undefined {
-  const measured = views.filter(isMeasured)
-  if (measured.length === 0 || measured.some(({ needed }) => needed === undefined)) return undefined
-  return measured.reduce((sum, { needed }) => sum + (needed ? keptBusy(needed.lasting) : 0), 0)
+  const loads = views.filter(isMeasured).map(({ needed }) => needed?.lasting)
+  if (loads.length === 0 || loads.includes(undefined)) return undefined
+  return loads.reduce((sum, load) => sum + (load ? keptBusy(load) : 0), 0)
 }

@@ -7,6 +7,9 @@ const RATE_MS = 3_000
 const SMOOTHING = 0.3
 /** Pods follow slowly, and a few arrivals more or less must not move them. */
 const STEADY_MS = 60_000
+/** A TorchServe that had served before is watched for so long, or until so much arrived: by a few requests no pods are ordered. */
+const WATCHED_MS = 45_000
+const ENOUGH_ARRIVALS = 50
 /** Below this many answers the handler's own time is trusted more than the counters. */
 const ENOUGH_ANSWERS = 20
 /** Service times within this factor of each other may well be of the same handler. */
@@ -158,16 +161,19 @@ export function arrivalRate(demand: Demand): number | undefined {
 }
 
 /**
- * The mean over a longer while; undefined until two samples are there. Before the first request of a TorchServe none arrived, and
- * that counts: where a new pod takes over a part of the load, the others tell of it for as long as the new one does not yet.
+ * The mean over a longer while; undefined until it was watched for long enough. Before the first request of a TorchServe none
+ * arrived, and that counts: where a new pod takes over a part of the load, the others tell of it for as long as the new one does
+ * not yet.
  */
 export function steadyRate(demand: Demand): number | undefined {
   const recent = latest(demand.samples, STEADY_MS)
   const first = recent[0]
   const end = recent.at(-1)
   if (!first || !end || end.atMs <= first.atMs) return undefined
-  const spanMs = Math.max(end.atMs - first.atMs, first.requests === 0 ? STEADY_MS : 0)
-  return ((end.requests - first.requests) * 1000) / spanMs
+  const arrived = end.requests - first.requests
+  const spanMs = end.atMs - first.atMs
+  if (first.requests === 0) return (arrived * 1000) / Math.max(spanMs, STEADY_MS)
+  return spanMs < WATCHED_MS && arrived < ENOUGH_ARRIVALS ? undefined : (arrived * 1000) / spanMs
 }
 
 /** Busy workers over the last `ms`. */
@@ -198,7 +204,8 @@ export function measuredServiceTime({ samples, surelyMs }: Demand): number | und
 
 function sureServiceTime(samples: readonly Sample[]): number | undefined {
   const rates = mayHaveRefused(samples) ? undefined : ratesOf(samples)
-  if (rates && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
+  // TorchServe counts no answer over gRPC: where there are no others their handlers’ own time is all that is known.
+  if (rates?.serviceMs && rates.answers >= ENOUGH_ANSWERS) return rates.serviceMs
   return reportedServiceTime(samples)
 }
 

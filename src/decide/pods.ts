@@ -42,23 +42,38 @@ export function usableOf(view: View): number {
  * over the pods is the same however the load is spread over them. Undefined: not known.
  */
 export function demandOf(view: View): number | undefined {
-  if (!view.needed || !isMeasured(view)) return undefined
+  if (!view.needed?.lasting || !isMeasured(view)) return undefined
   const { lasting, waitMs } = view.needed
   if (lasting.arrivalsPerSecond === 0) return 0
   const { waitProbability } = view.policy
-  return lasting.arrivalsPerSecond / mostArrivals(usableOf(view), lasting, waitMs, waitProbability)
+  const workers = view.acts ? usableOf(view) : Math.max(1, view.listed)
+  return lasting.arrivalsPerSecond / mostArrivals(workers, lasting, waitMs, waitProbability)
 }
 
 /**
  * The same of all pools: in how many pods such as this one the load would just fit, each pool's into its workers and all into the
- * memory and the GPUs that they share. Undefined while that of any is not known: it might be the one.
+ * memory and the GPUs that they share. While that of any of the `pools` is not known it might be the one: undefined then, unless
+ * the others alone ask for more than this pod, which one that never answers must not keep from them.
  */
-export function podDemand(views: readonly View[], ledger: Ledger): number | undefined {
+export function podDemand(
+  views: readonly View[],
+  pools: number,
+  ledger: Ledger,
+): number | undefined {
   const measured = views.filter(isMeasured)
   const demands = measured.map(demandOf)
-  if (demands.length === 0 || demands.includes(undefined)) return undefined
-  const byWorkers = Math.max(...demands.map(demand => demand ?? 0))
-  const scaled = measured.filter(view => refusalOf(view) === undefined)
+  const isWhole = views.length === pools && demands.length > 0 && !demands.includes(undefined)
+  const demand = togetherOf(measured, demands, ledger)
+  return isWhole || demand > 1 ? demand : undefined
+}
+
+function togetherOf(
+  measured: readonly View[],
+  demands: readonly (number | undefined)[],
+  ledger: Ledger,
+): number {
+  const byWorkers = Math.max(0, ...demands.map(demand => demand ?? 0))
+  const scaled = measured.filter(view => view.acts && refusalOf(view) === undefined)
   const fits = (pods: number) => {
     const workers = new Map(scaled.map(view => [view.key, workersIn(pods, view)]))
     return (ledger.share(workers) ?? 0) <= FULL && gpuShare(scaled, workers) <= FULL
@@ -81,7 +96,7 @@ function gpuShare(views: readonly View[], workersOf: ReadonlyMap<PoolKey, number
 
 /** Workers that a pool needs in each of so many pods. */
 function workersIn(pods: number, { needed, policy }: View): number {
-  if (!needed) return 0
+  if (!needed?.lasting) return 0
   const { lasting, waitMs } = needed
   const arrivalsPerSecond = lasting.arrivalsPerSecond / pods
   return workersNeeded({ ...lasting, arrivalsPerSecond }, waitMs, policy.waitProbability)

@@ -21,10 +21,18 @@ export interface Needed {
   now: number
   /** Workers for the arrivals with a margin: what must have been enough before a worker goes. */
   safely: number
-  /** The arrivals of the last while, and what waits by the time a pod takes to come, up to as much again: what is scaled by in pods. */
-  lasting: Load
+  /**
+   * The arrivals of the last while, and what waits by the time a pod takes to come, up to as much again: what is scaled by in pods.
+   * Undefined: not known yet.
+   */
+  lasting: Load | undefined
   /** No more than the policy's share of `lasting` shall wait longer. */
   waitMs: number
+}
+
+interface Measured extends Pick<Needed, 'arrivals' | 'serviceMs'> {
+  /** The arrivals of the last while; undefined: not known yet. */
+  offered: number | undefined
 }
 
 /** How many workers the load asks for, unclipped; undefined while arrivals or service time are not known. */
@@ -36,8 +44,8 @@ export function size(
   const arrivals = arrivalRate(memory.demand)
   const serviceMs = serviceTime(memory.demand)
   if (arrivals === undefined) return undefined
-  const offered = steadyRate(memory.demand) ?? arrivals
-  if (serviceMs === undefined && Math.max(arrivals, offered) > 0) return undefined
+  const offered = steadyRate(memory.demand)
+  if (serviceMs === undefined && Math.max(arrivals, offered ?? 0) > 0) return undefined
   return sizeBy(memory, description, policy, { arrivals, offered, serviceMs: serviceMs ?? 0 })
 }
 
@@ -45,7 +53,7 @@ function sizeBy(
   memory: PoolMemory,
   { batchSize, maxBatchDelayMs, pending }: Description,
   policy: PoolPolicy,
-  { arrivals, offered, serviceMs }: Pick<Needed, 'arrivals' | 'serviceMs'> & { offered: number },
+  { arrivals, offered, serviceMs }: Measured,
 ): Needed {
   const waitFor = (service: number) => policy.maxWaitMs ?? 1.5 * service
   const at = (rate: number, service: number): Load => ({
@@ -61,14 +69,14 @@ function sizeBy(
   const drainMs = Math.max(DRAIN_MS, (memory.loading.aloneMs ?? 0) / 2)
   const backlog = Math.min((waiting * 1000) / drainMs, arrivals)
   const measuredMs = timeAtKnee(memory, policy) ?? measuredServiceTime(memory.demand) ?? serviceMs
-  const lasting = offered + Math.min((waiting * 1000) / POD_START_MS, offered)
+  const lasting = offered && offered + Math.min((waiting * 1000) / POD_START_MS, offered)
   return {
     arrivals,
     serviceMs,
     steady: workers(arrivals, policy.waitProbability),
     now: workers(arrivals + backlog, policy.waitProbability),
     safely: workers(arrivals, policy.waitProbability * MARGIN),
-    lasting: at(lasting, measuredMs),
+    lasting: lasting === undefined ? undefined : at(lasting, measuredMs),
     waitMs: waitFor(measuredMs),
   }
 }

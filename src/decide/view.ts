@@ -11,6 +11,8 @@ import type { Census } from './workers.ts'
 export interface View {
   key: PoolKey
   nowMs: number
+  /** What is decided is done; else the workers stay as they are. */
+  acts: boolean
   policy: PoolPolicy
   description: Description
   /** The description is of this tick, or as young as it gets. */

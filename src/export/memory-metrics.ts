@@ -9,13 +9,15 @@ export interface ResizeTotals {
 }
 
 const kinds: readonly ResizeKind[] = ['raise', 'lower', 'revert', 'heal']
+const watched: readonly ResizeOutcome['kind'][] = ['accepted', 'failed']
 
 /** What an alert would watch starts at 0, once the pod's memory is Stoker's to change. */
 export function countResize(totals: ResizeTotals, { resize, seen: { resized } }: Tick): void {
   if (!resize) return
   const { decisions, outcomes } = totals
   decisions.set(resize.reason, (decisions.get(resize.reason) ?? 0) + 1)
-  for (const kind of kinds) if (!outcomes.has(kind)) outcomes.set(kind, new Map([['failed', 0]]))
+  for (const kind of kinds)
+    if (!outcomes.has(kind)) outcomes.set(kind, new Map(watched.map(outcome => [outcome, 0])))
   if (!resized) return
   const ofKind = outcomes.get(resized.action.kind)
   ofKind?.set(resized.kind, (ofKind.get(resized.kind) ?? 0) + 1)

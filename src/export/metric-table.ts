@@ -24,6 +24,8 @@ export interface Totals {
 export interface Shown {
   mode: Config['mode']
   version: string
+  /** Why the loop is not to be trusted; undefined: it is. */
+  late: () => string | undefined
   tick: Tick | undefined
   pools: readonly PoolNow[]
   totals: Map<string, Totals>

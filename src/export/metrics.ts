@@ -1,5 +1,4 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Config } from '../config.ts'
 import type { ActionKind, Outcome, PoolId, PoolKey, Sureness } from '../model.ts'
 import { countResize } from './memory-metrics.ts'
 import { metricTable } from './metric-table.ts'
@@ -21,7 +20,7 @@ const tickDuration = {
   buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
 }
 
-export function createMetrics(about: { mode: Config['mode']; version: string }): Metrics {
+export function createMetrics(about: Pick<Shown, 'mode' | 'version' | 'late'>): Metrics {
   const registry = new Registry()
   const shown: Shown = {
     ...about,
@@ -100,6 +99,7 @@ function countOutcome(total: Totals, outcome: Outcome) {
 
 const sureness: readonly Sureness[] = ['retired', 'never_served', 'edge', 'gap']
 const kinds: readonly ActionKind[] = ['grow', 'shrink', 'rollback', 'repair']
+const watched: readonly Outcome['kind'][] = ['commanded', 'failed']
 
 /** What an alert would watch starts at 0, or `increase()` would not see its first event. */
 function startTotals(key: PoolKey, pool: PoolId): Totals {
@@ -108,7 +108,7 @@ function startTotals(key: PoolKey, pool: PoolId): Totals {
     pool,
     decisions: new Map(),
     downs: new Map(sureness.map(sure => [sure, 0])),
-    actions: new Map(kinds.map(kind => [kind, new Map([['failed', 0]])])),
+    actions: new Map(kinds.map(kind => [kind, new Map(watched.map(outcome => [outcome, 0]))])),
     delayedMs: 0,
   }
 }

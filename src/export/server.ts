@@ -34,7 +34,6 @@ export interface ExportOptions {
 
 /** What the agent shows: /metrics, /scaling, /decisions, /healthz, /state and the page at /; and /drain. */
 export function createExport({ config, clock, version, logger }: ExportOptions): Export {
-  const metrics = createMetrics({ mode: config.mode, version })
   const history = createHistory()
   const startedAtMs = clock.now()
   let recordedAtMs = startedAtMs
@@ -45,6 +44,7 @@ export function createExport({ config, clock, version, logger }: ExportOptions):
     return `The loop has not run for ${Math.round(ageMs / 1000)} s; the limit is ${limitMs / 1000} s.`
   }
 
+  const metrics = createMetrics({ mode: config.mode, version, late })
   const app = createServer(logger)
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.contentType).send(await metrics.render()),

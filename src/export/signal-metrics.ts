@@ -30,7 +30,7 @@ export const signalRows: readonly MetricRow[] = [
     unit: 'pods',
     labels: [],
     help: 'The load in pods such as this one, never clipped: what arrives by the most that the workers which this pod could come to have can take, whatever it has now. The sum over all pods is how many are wanted.',
-    samples: ({ tick }) => [[{}, tick?.podDemand ?? null]],
+    samples: ({ late, tick }) => [[{}, late() === undefined ? (tick?.podDemand ?? null) : null]],
   },
   {
     name: 'stoker_draining',
@@ -46,7 +46,9 @@ export const signalRows: readonly MetricRow[] = [
     unit: 'steps',
     labels: [],
     help: "What it would cost to lose the pod, as last written onto it: of a ReplicaSet's pods those with the least go first. Absent unless STOKER_DELETION_COST is `write`, and until it is written.",
-    samples: ({ tick }) => [[{}, tick?.deletionCost?.written ?? null]],
+    samples: ({ mode, tick }) => [
+      [{}, mode === 'act' ? (tick?.deletionCost?.written ?? null) : null],
+    ],
   },
   {
     name: 'stoker_saturated',

@@ -68,6 +68,20 @@ t.test(
   },
 )
 
+t.test(
+  'answers over gRPC, which are never counted, take as long as their handler says',
+  async t => {
+    for (const perSecond of [0.1, 10]) {
+      const asked = demandOf(
+        [0, 10, 20, 30].map(second =>
+          sample(second, { requests: second * perSecond, predictionMs: 80 }),
+        ),
+      )
+      t.equal(serviceTime(asked), 80, `${perSecond} a second`)
+    }
+  },
+)
+
 t.test('a service time that contention has grown is bounded by twice what it was', async t => {
   const alone = demandOf(
     [0, 1, 2, 3].map(second =>
@@ -116,4 +130,17 @@ t.test('where a new TorchServe takes over a part of the load, the rates still ad
   }
   const restarted = demandOf([sample(0, { requests: 500 }), sample(2, { requests: 580 })])
   t.equal(steadyRate(restarted), 40, 'an agent that came later does not know what arrived before')
+})
+
+t.test('beside a TorchServe that had served before, a few arrivals in a moment are no rate', t => {
+  const after = (arrived: number, second: number) =>
+    steadyRate(
+      demandOf([sample(0, { requests: 500 }), sample(second, { requests: 500 + arrived })]),
+    )
+  t.equal(after(3, 1), undefined)
+  t.equal(after(49, 44), undefined)
+  t.equal(after(50, 2), 25)
+  t.equal(after(9, 45), 0.2)
+  t.equal(after(0, 45), 0)
+  t.end()
 })

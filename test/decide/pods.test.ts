@@ -1,26 +1,9 @@
 /** Goal: the load in pods is right whatever this pod happens to run. Method: timelines, and fleets by arithmetic. */
 import t from 'tap'
-import type { Test } from 'tap'
-import { mostArrivals, workersNeeded } from '../../src/decide/erlang.ts'
-import { Ledger, type Account } from '../../src/decide/ledger.ts'
 import { emptyMemory } from '../../src/decide/memory.ts'
-import { podDemand } from '../../src/decide/pods.ts'
-import type { View } from '../../src/decide/view.ts'
 import { Container, MIB } from './container.ts'
-import { leftAlone, policy, World } from './world.ts'
-
-const load = (arrivalsPerSecond: number) => ({
-  arrivalsPerSecond,
-  serviceMs: 100,
-  batchSize: 1,
-  maxBatchDelayMs: 100,
-})
-/** The most arrivals per second that so many workers take. */
-const most = (workers: number) => mostArrivals(workers, load(0), 150, 0.02)
-
-function near(t: Test, found: number | undefined, expected: number, what: string) {
-  t.ok(Math.abs((found ?? NaN) - expected) < 0.02 * expected, `${what}: ${found}, not ${expected}`)
-}
+import { most, near } from './loads.ts'
+import { leftAlone, World } from './world.ts'
 
 t.test('it tells the load, not the workers that run', t => {
   const few = new World(1)
@@ -203,6 +186,19 @@ t.test('what is not known is not told', t => {
   t.end()
 })
 
+t.test('an agent that only advises has the workers that it has', t => {
+  const world = new World()
+  world.outcome = 'advised'
+  world.rate = 20
+  world.run(40)
+  t.equal(world.last.inputs.usable, 8, 'so many it would come to')
+  t.ok((world.podDemand ?? 0) >= 20 / most(1), `${world.podDemand}`)
+  world.rate = 0.9 * most(1)
+  world.run(600)
+  near(t, world.podDemand, 0.9, 'of the one worker')
+  t.end()
+})
+
 t.test('a first request that takes long is a load not known, and neither none nor endless', t => {
   const world = new World()
   world.run(10)
@@ -264,36 +260,6 @@ t.test('a new pod that takes over a part of the load adds nothing to the sum', t
   t.end()
 })
 
-const books = { base: 300 * MIB, first: undefined, margin: 0.1, granted: 500 * MIB, because: '' }
-const account = (key: string, workers: number, kept: number, cost = 100): Account => ({
-  key,
-  workers,
-  kept,
-  cost: cost * MIB,
-})
-
-t.test('pools share the memory, whatever they hold of it now', t => {
-  const lasting = 1_320 * MIB
-  const at = (one: number, other: number) =>
-    new Ledger({ ...books, most: lasting, lasting }, [
-      account('a', one, 1),
-      account('b', other, 1, 200),
-    ])
-  for (const ledger of [at(1, 1), at(5, 2)]) {
-    t.equal(ledger.most('a'), 7, '900 MiB less one worker of the other')
-    t.equal(ledger.most('b'), 4)
-    near(t, ledger.share(new Map(Object.entries({ a: 5, b: 2 }))), 1, 'all of it')
-    near(t, ledger.share(new Map(Object.entries({ a: 10, b: 4 }))), 2, 'two pods of it')
-    near(t, ledger.share(new Map(Object.entries({ a: 7 }))), 1, 'b is fixed at one')
-  }
-  const open = new Ledger({ ...books, granted: Infinity, most: 0, lasting: 0 }, [
-    account('a', 1, 1),
-  ])
-  t.equal(open.most('a'), Infinity)
-  t.equal(open.share(new Map([['a', 4]])), undefined)
-  t.end()
-})
-
 t.test('a knee below the minimum takes no worker from it', t => {
   const world = new World(3)
   world.serviceMs = busy => 55 * Math.max(1, busy * 0.9)
@@ -305,34 +271,5 @@ t.test('a knee below the minimum takes no worker from it', t => {
   world.policy = { ...world.policy, minWorkers: 6 }
   world.run(2)
   t.equal(world.last.inputs.usable, 6)
-  t.end()
-})
-
-t.test('pools that share the memory fit when every pod has its part of each', t => {
-  const lasting = 1_320 * MIB
-  const ledger = new Ledger({ ...books, most: lasting, lasting }, [
-    account('a', 1, 1),
-    account('b', 1, 1, 200),
-  ])
-  const view = (key: string, rate: number) =>
-    ({
-      key,
-      nowMs: 0,
-      policy,
-      description: {},
-      census: { ready: 1, loading: 0 },
-      memory: {},
-      memoryMost: ledger.most(key),
-      listed: 1,
-      needed: { lasting: load(rate), waitMs: 150 },
-    }) as unknown as View
-  const demand = podDemand([view('a', 60), view('b', 30)], ledger) ?? NaN
-  const bytes = (pods: number) =>
-    workersNeeded(load(60 / pods), 150, 0.02) * 100 +
-    workersNeeded(load(30 / pods), 150, 0.02) * 200
-  t.ok(bytes(demand) <= 900, `${bytes(demand)} MiB of 900 in each of ${demand} pods`)
-  t.ok(bytes(0.99 * demand) > 900, 'and no less')
-  near(t, podDemand([view('a', 600), view('b', 300)], ledger), 10 * demand, 'ten times the load')
-  t.equal(podDemand([view('a', 0), view('b', 0)], ledger), 0)
   t.end()
 })

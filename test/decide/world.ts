@@ -106,8 +106,8 @@ export class World {
   readable = true
   metricsReadable = true
   shrinks: Outcome['kind'] = 'removed'
-  /** What becomes of changes: they are done, refused by TorchServe, or never heard of again. */
-  outcome: 'done' | 'failed' | 'none' = 'done'
+  /** What becomes of changes: they are done, refused by TorchServe, never heard of again, or nobody's intention. */
+  outcome: 'done' | 'failed' | 'none' | 'advised' = 'done'
   description: Partial<Description> = {}
   #latencyUs = 0
   #queueUs = 0
@@ -193,7 +193,12 @@ export class World {
     const outcomes = this.#outcomes.splice(0)
     this.container?.sync(this.nowMs, this.workersBytes)
     const { decisions, deletionCost, drain, memory, podDemand, resize } = decide(
-      { pool: () => this.policy, memory: this.memoryPolicy, deletionCost: this.costed },
+      {
+        pool: () => this.policy,
+        memory: this.memoryPolicy,
+        deletionCost: this.costed,
+        acts: this.outcome !== 'advised',
+      },
       this.memory,
       {
         atMs: this.nowMs,
@@ -222,6 +227,8 @@ export class World {
       if (!action) continue
       this.story.push(`${this.second}:${action.from}→${action.to} ${reason}`)
       if (this.outcome === 'done') this.#outcomes.push(this.#act(action))
+      if (this.outcome === 'advised')
+        this.#outcomes.push({ action, atMs: this.nowMs, kind: 'advised' })
       if (this.outcome === 'failed') {
         const ending = { kind: 'failed', code: 'TORCHSERVE_FAILED', message: 'no' } as const
         this.#outcomes.push({ action, atMs: this.nowMs, ...ending })

@@ -55,8 +55,8 @@ t.test('/decisions has each write with its reason and what became of it', async 
 })
 
 t.test('the metric is what stands on the pod, and absent where that is not known', async t => {
-  const metrics = createMetrics({ mode: 'act', version: '1' })
-  const shown = async (each: Tick) => {
+  const shown = async (each: Tick, mode: 'act' | 'advise' = 'act') => {
+    const metrics = createMetrics({ mode, version: '1', late: () => undefined })
     metrics.record(each)
     return /^stoker_pod_deletion_cost (.*)$/m.exec(await metrics.render())?.[1]
   }
@@ -64,6 +64,7 @@ t.test('the metric is what stands on the pod, and absent where that is not known
   const [first = tick(0), , , written = tick(0)] = ticks
   t.equal(await shown(first), undefined)
   t.equal(await shown(written), '6')
+  t.equal(await shown(written, 'advise'), undefined, 'nothing is written')
 })
 
 t.test('the log has a line for each new cost, and not for each try', async t => {

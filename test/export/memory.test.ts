@@ -7,7 +7,7 @@ import type { ResizeOutcome, Worker } from '../../src/model.ts'
 import { MIB, resizeOf, tickOf, type TickSketch } from './ticks.ts'
 
 async function scrape(...ticks: readonly TickSketch[]) {
-  const metrics = createMetrics({ mode: 'act', version: '1.2.3' })
+  const metrics = createMetrics({ mode: 'act', version: '1.2.3', late: () => undefined })
   for (const tick of ticks) metrics.record(tickOf(tick))
   const lines = (await metrics.render()).split('\n')
   return (series: string) =>
@@ -72,6 +72,7 @@ t.test('resizes are counted, and what alerts watch starts at 0', async t => {
   const raise = { reason: 'more_workers', action: resizeOf(640, 960) } as const
   const before = await scrape({ atMs: 0, memory: {} })
   t.equal(before('stoker_resizes_total{kind="raise",outcome="failed"}'), '0')
+  t.equal(before('stoker_resizes_total{kind="raise",outcome="accepted"}'), '0')
   const value = await scrape(
     { atMs: 1_000, memory: raise },
     { atMs: 2_000, memory: raise, resized: failed },

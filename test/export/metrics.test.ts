@@ -7,7 +7,7 @@ import type { PodState } from '../../src/model/pod.ts'
 import { actionOf, tickOf, type TickSketch } from './ticks.ts'
 
 async function scrape(...ticks: readonly TickSketch[]) {
-  const metrics = createMetrics({ mode: 'act', version: '1.2.3' })
+  const metrics = createMetrics({ mode: 'act', version: '1.2.3', late: () => undefined })
   for (const tick of ticks) metrics.record(tickOf(tick))
   const lines = (await metrics.render()).split('\n')
   return {
@@ -117,7 +117,7 @@ t.test('the limit that a pool has met is shown, and when its load was read', asy
 
 t.test('a pod that is being deleted drains, however old the look at it is', async t => {
   const of = async (state: Tick['seen']['pod']['state']) => {
-    const metrics = createMetrics({ mode: 'act', version: '1.2.3' })
+    const metrics = createMetrics({ mode: 'act', version: '1.2.3', late: () => undefined })
     const { seen, ...tick } = tickOf({ atMs: 60_000 })
     metrics.record({ ...tick, seen: { ...seen, pod: { ...seen.pod, state } } })
     return /^stoker_draining .*$/m.exec(await metrics.render())?.[0]
@@ -171,7 +171,12 @@ t.test('outcomes are counted, and what alerts watch starts at 0', async t => {
   t.equal(value(`stoker_client_delay_seconds_total${resnet}`), '1', 'tries that failed delay, too')
   t.equal(value(`stoker_actions_total${of('kind="shrink",outcome="removed"')}`), '2')
   t.equal(value(`stoker_actions_total${of('kind="grow",outcome="commanded"')}`), '1')
-  t.equal(value(`stoker_actions_total${of('kind="grow",outcome="failed"')}`), '0')
+  for (const watched of [
+    'grow",outcome="failed',
+    'rollback",outcome="commanded',
+    'repair",outcome="commanded',
+  ])
+    t.equal(value(`stoker_actions_total${of(`kind="${watched}"`)}`), '0', watched)
 })
 
 t.test('notes stand while their condition does', async t => {

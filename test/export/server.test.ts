@@ -37,6 +37,18 @@ async function serve(t: Test, config: Partial<Parameters<typeof createExport>[0]
   }
 }
 
+t.test('a load is not told for longer than the loop runs', async t => {
+  const { time, record, get } = await serve(t)
+  const told = async () => /^stoker_pod_demand .*$/m.exec(String((await get('/metrics')).body))?.[0]
+  record({ pools: [{}], podDemand: 0.25 })
+  time.ms += 9_999
+  t.equal(await told(), 'stoker_pod_demand 0.25')
+  time.ms += 1
+  t.equal(await told(), undefined, 'the pod counts as full, as one that fell silent')
+  record({ pools: [{}], podDemand: 0.5 })
+  t.equal(await told(), 'stoker_pod_demand 0.5')
+})
+
 t.test('/metrics is what Prometheus expects', async t => {
   const { record, get } = await serve(t)
   record({ pools: [{}] })

@@ -56,7 +56,7 @@ export class Pod {
   tick(nowMs: number): void {
     const policy = { ...defaults, maxWorkers: this.#options.maxWorkers }
     const seen = this.#observe(nowMs)
-    const policies = { pool: () => policy, memory: leftAlone, deletionCost: false }
+    const policies = { pool: () => policy, memory: leftAlone, deletionCost: false, acts: true }
     const decided = decide(policies, this.#memory, seen, nowMs)
     this.#memory = decided.memory
     this.podDemand = decided.podDemand

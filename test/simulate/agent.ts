@@ -80,7 +80,12 @@ export class Agent {
       outcomes: this.#outcomes.splice(0),
       resized: undefined,
     }
-    const policies = { pool: () => this.#policy, memory: leftAlone, deletionCost: false }
+    const policies = {
+      pool: () => this.#policy,
+      memory: leftAlone,
+      deletionCost: false,
+      acts: true,
+    }
     const decided = decide(policies, this.#memory, seen, nowMs)
     this.#memory = decided.memory
     this.#decisions = decided.decisions

@@ -208,7 +208,7 @@ export class GpuWorld {
   #decide(): void {
     const seen = this.#observe()
     const policyOf = (model: string) => ({ ...policy, maxWorkers: 100, ...this.pool(model).policy })
-    const policies = { pool: policyOf, memory: leftAlone, deletionCost: false }
+    const policies = { pool: policyOf, memory: leftAlone, deletionCost: false, acts: true }
     const { decisions, memory, podDemand } = decide(policies, this.memory, seen, this.nowMs)
     this.memory = memory
     this.podDemand = podDemand

@@ -44,11 +44,7 @@ async function startPod(index: number): Promise<Pod> {
     })
       .then(reply => reply.text())
       .catch(() => undefined)
-  const users = setInterval(() => void ask(), 1000 / (0.75 + 0.25 * index))
-  t.teardown(async () => {
-    clearInterval(users)
-    await emulation.close()
-  })
+  t.teardown(() => emulation.close())
   const agent = await startAgent(
     {
       managementUrl: new URL(emulation.managementUrl),
@@ -58,6 +54,8 @@ async function startPod(index: number): Promise<Pod> {
     { STOKER_MIN_WORKERS: `${WORKERS}`, STOKER_MAX_WORKERS: `${WORKERS}` },
   )
   t.teardown(() => agent.kill())
+  const users = setInterval(() => void ask(), 1000 / (0.75 + 0.25 * index))
+  t.teardown(() => clearInterval(users))
   return {
     agent,
     address: new URL(agent.url).host,
@@ -79,7 +77,7 @@ const prometheus = await startPrometheus(pods, SCRAPE_MS)
 t.teardown(() => prometheus.stop())
 const known = async () =>
   (await Promise.all(pods.map(pod => pod.demand()))).every(each => each !== undefined)
-if (!(await until(known, 30_000, 500))) throw new Error('The agents do not know their load')
+if (!(await until(known, LONGEST_MS, 500))) throw new Error('The agents do not know their load')
 
 async function demandOf(asked: readonly Pod[]): Promise<number> {
   const told = await Promise.all(asked.map(pod => pod.demand()))
