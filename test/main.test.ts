@@ -71,6 +71,8 @@ t.test('an agent that only advises says what it would do, and does not', async t
         STOKER_LISTEN_PORT: '0',
         STOKER_MIN_WORKERS: '2',
         STOKER_MODE: mode,
+        // Else it would wait to see what the workers of a TorchServe need that happens to run on this machine.
+        STOKER_WORKER_MEMORY: '1Mi',
       },
     })
     t.teardown(() => agent.kill('SIGKILL'))
