@@ -153,3 +153,18 @@ t.test('a decrease that is refused keeps nobody from more', t => {
   t.equal(world.ready, 8)
   t.end()
 })
+
+t.test('what was refused once is not blamed where another limit keeps the memory', t => {
+  const { world, container } = setUp({ requestMib: 1_000 })
+  container.leastRequestMib = 560
+  world.rate = 5
+  world.run(60)
+  t.equal(container.desired.requestBytes, 560 * MIB)
+  world.rate = 60
+  world.run(30)
+  container.cacheMib = 2_000
+  world.rate = 8
+  world.run(200)
+  t.match(world.lastResize, { reason: 'limit_kept', because: /MiB are in use/ })
+  t.end()
+})

@@ -195,7 +195,7 @@ function keeping(view: ResizeView, enough: MemoryResources): ReturnType<Rule> {
   const { cgroup, memory, nowMs, pod, wanted = 0 } = view
   const { limitBytes, requestBytes } = pod.container.desired
   const floor = active(memory.floor, nowMs)
-  const unneeded = (requestBytes ?? 0) - wanted
+  const unneeded = Math.min(requestBytes ?? 0, floor?.at ?? 0) - wanted
   const spare = (limitBytes ?? 0) - (enough.limitBytes ?? limitBytes ?? 0)
   const stays = (what: string, bytes: number, why: string) =>
     hold(view, 'limit_kept', `The ${what} stays ${inMib(bytes)} above need: ${why}.`, {
