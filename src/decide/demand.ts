@@ -198,7 +198,8 @@ export function measuredServiceTime({ samples, surelyMs }: Demand): number | und
   const sureMs = sureServiceTime(samples)
   if (sureMs !== undefined) return sureMs
   const leastMs = ratesOf(samples)?.serviceMs
-  if (!mayHaveRefused(samples)) return leastMs
+  // Over gRPC nothing is counted that would tell it.
+  if (leastMs !== undefined && !mayHaveRefused(samples)) return leastMs
   return Math.max(leastMs ?? 0, likelyServiceTime(samples, surelyMs, leastMs) ?? 0) || undefined
 }
 

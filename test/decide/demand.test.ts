@@ -82,6 +82,17 @@ t.test(
   },
 )
 
+t.test(
+  'where the handler may have been another version’s, as over gRPC too, its time is likely',
+  t => {
+    const shared = demandOf(
+      [0, 10, 20, 30].map(second => sample(second, { requests: second, sharedPredictionMs: 80 })),
+    )
+    t.equal(serviceTime(shared), 80)
+    t.end()
+  },
+)
+
 t.test('a service time that contention has grown is bounded by twice what it was', async t => {
   const alone = demandOf(
     [0, 1, 2, 3].map(second =>
