@@ -136,13 +136,15 @@ function answering(
   return new Set(answered.map(([version]) => version))
 }
 
-/** Whose handler ran last. Answers over gRPC are never counted: then it may be that of each version with requests. */
+/** Whose handler ran last. Answers over gRPC are never counted: it may be that of a version with requests and no answers too. */
 function runners(
   lastToAnswer: ReadonlySet<string>,
   totals: ReadonlyMap<string, Totals>,
 ): ReadonlySet<string> {
-  if (lastToAnswer.size > 0) return lastToAnswer
-  return new Set([...totals].flatMap(([version, { requests }]) => (requests > 0 ? version : [])))
+  const uncounted = [...totals].flatMap(([version, { latencyUs, requests }]) =>
+    requests > 0 && latencyUs === 0 ? version : [],
+  )
+  return new Set([...lastToAnswer, ...uncounted])
 }
 
 function handlerTime(

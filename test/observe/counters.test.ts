@@ -144,6 +144,25 @@ t.test('where no answer is counted, as over gRPC, it is of those that were asked
   t.end()
 })
 
+t.test('a version that is asked over gRPC may have run beside one that answers over HTTP', t => {
+  const counters = (model_version: string, latencyUs: number) => {
+    const labels = { model_name: 'm', model_version }
+    return [
+      { name: 'ts_inference_requests_total', labels, value: 3 },
+      { name: 'ts_inference_latency_microseconds', labels, value: latencyUs },
+    ]
+  }
+  const gauge = { name: 'PredictionTime', labels: { ModelName: 'm' }, value: 40 }
+  const versions = described('m', ['1', '2', '3'], '1')
+  const read = readPage([...counters('1', 90_000), ...counters('2', 0), gauge])
+  const counts = new Attribution().count(read, [versions])
+  t.match(
+    versions.map(version => counts.get(version)?.sharedPredictionMs),
+    [40, 40, undefined],
+  )
+  t.end()
+})
+
 t.test('without a known default version nothing is attributed', t => {
   const versions = described('m', ['1', '2'], 'unknown')
   t.equal(new Attribution().count(page({ default: 1 }), [versions]).size, 0)
