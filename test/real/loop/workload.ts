@@ -19,7 +19,7 @@ const MODEL = 'm'
 const MAX_WORKERS = 2
 const SERVICE_MS = 300
 const WORKER_MIB = 100
-/** What one pod takes with all its workers, in requests a second, of which 2 in 100 wait half a service time. */
+/** What one pod takes with all its workers, in requests a second, of which 2 in 100 wait longer than one and a half service times. */
 export const WORTH = mostArrivals(
   MAX_WORKERS,
   { arrivalsPerSecond: 0, serviceMs: SERVICE_MS, batchSize: 1, maxBatchDelayMs: 100 },
