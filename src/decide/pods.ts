@@ -38,7 +38,7 @@ export function usableOf(view: View): number {
 }
 
 /**
- * One pool's load by the most that its usable workers can take; never clipped. In proportion to the arrivals, so that the sum
+ * One pool's load by the most that its usable workers can take, or those it has where nothing is done; never clipped. In proportion to the arrivals, so that the sum
  * over the pods is the same however the load is spread over them. Undefined: not known.
  */
 export function demandOf(view: View): number | undefined {

@@ -29,7 +29,7 @@ export const signalRows: readonly MetricRow[] = [
     type: 'gauge',
     unit: 'pods',
     labels: [],
-    help: 'The load in pods such as this one, never clipped: what arrives by the most that the workers which this pod could come to have can take, whatever it has now. The sum over all pods is how many are wanted.',
+    help: 'The load in pods such as this one, never clipped: what arrives by the most that the workers which this pod could come to have can take, whatever it has now; in `advise` mode, by those it has. The sum over all pods is how many are wanted.',
     samples: ({ late, tick }) => [[{}, late() === undefined ? (tick?.podDemand ?? null) : null]],
   },
   {
