@@ -5,12 +5,15 @@ import type { Clock } from '../clock.ts'
 import { StokerError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 
+/** Whoever asks for longer, as a proxy's page for maintenance may, is asked again all the same. */
+const LONGEST_RETRY_MS = 5 * 60_000
+
 /** What came back, with any status. */
 export interface Reply {
   status: number
   contentType: string
   body: string
-  /** Milliseconds from now, where the server said when to come back. */
+  /** Milliseconds from now, where the server said when to come back; a few minutes at most. */
   retryAfterMs: number | undefined
   /** What was asked, for messages: `GET http://127.0.0.1:8081/models`. */
   asked: string
@@ -134,7 +137,7 @@ export class Wire {
 
 /** The header's seconds; its other form, a date, would be read by a clock that may differ. */
 function retryAfterMs(header: string): number | undefined {
-  return /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
+  return /^\d+$/.test(header) ? Math.min(Number(header) * 1000, LONGEST_RETRY_MS) : undefined
 }
 
 /**

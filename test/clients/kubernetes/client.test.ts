@@ -122,12 +122,14 @@ t.test('429 and 5xx tell when to come back', async t => {
     { status: 429, body: busy, headers: { 'retry-after': '7' } },
     { status: 429, body: 'Too many requests', headers: { 'retry-after': '1' } },
     { status: 503, body: 'apiserver is shutting down', headers: { 'retry-after': '5' } },
+    { status: 503, body: 'maintenance', headers: { 'retry-after': '86400' } },
     { status: 500, body: { kind: 'Status', message: 'etcdserver: request timed out' } },
     { status: 500, headers: { 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' } },
   ])
   await t.rejects(kubernetes.read(), { code: 'KUBERNETES_BUSY', retryAfterMs: 7_000 })
   await t.rejects(kubernetes.read(), { code: 'KUBERNETES_BUSY', retryAfterMs: 1_000 })
   await t.rejects(kubernetes.read(), { code: 'KUBERNETES_FAILED', retryAfterMs: 5_000 })
+  await t.rejects(kubernetes.read(), { code: 'KUBERNETES_FAILED', retryAfterMs: 300_000 })
   await t.rejects(kubernetes.read(), {
     code: 'KUBERNETES_FAILED',
     message: /etcdserver/,
