@@ -24,7 +24,7 @@ const SCRAPE_MS = 2_000
 const POD_MS = 120_000
 const ROUNDS = 3
 /** So much that hardly ever a pod has nothing to do. */
-const BUSY = 4
+const BUSY = 7
 
 const node = await startNode({ isCluster: true, hpaSyncS: HPA_SYNC_S, flags: aggregationFlags })
 t.teardown(() => node.stop())
