@@ -50,20 +50,24 @@ export interface Serving {
   url: string
 }
 
-/** Resolves when the model has answered once. Throws when it has not after 60 s, on a slow node more. */
+/** Resolves when the model has answered once. Throws when it has not after 60 s, on a slow node more. `annotations`: more than the pod has. */
 export async function startServing(
   node: Node,
   name: string,
   behaviour: Partial<Behaviour>,
+  annotations: Readonly<Record<string, string>> = {},
 ): Promise<Serving> {
   const folder = join(node.folder, name)
   mkdirSync(folder)
   const model = await torchServeContainer(folder, [{ name: MODEL, behaviour }])
-  const pod = injected(name, {
+  const plain = podOn(NS, name, {
     securityContext: { runAsUser: USER },
     containers: [{ ...model.container, resources: amounts }],
     volumes: model.volumes,
   })
+  plain.metadata['labels'] = { 'stoker.dev/inject': 'true' }
+  plain.metadata.annotations = { ...wished, ...annotations }
+  const pod = injected(plain)
   const { podIP = '' } = statusOf(await startPod(node, pod))
   const [page, inference] = [await node.reach(podIP, 9790), await node.reach(podIP, 8080)]
   const url = `${inference.origin}/predictions/${MODEL}`
@@ -78,16 +82,15 @@ const amounts = {
   limits: { memory: `${FIRST.limit}Mi` },
 }
 
-/** As `stoker inject` makes it of a pod without a word of Stoker but its label and annotations. */
-function injected(name: string, spec: object): Manifest {
-  const plain = podOn(NS, name, spec)
-  plain.metadata['labels'] = { 'stoker.dev/inject': 'true' }
-  plain.metadata.annotations = {
-    'stoker.dev/container': 'torchserve',
-    'stoker.dev/max-memory': '2Gi',
-    'stoker.dev/share-processes': 'true',
-    'stoker.dev/hold-ms': '5000',
-  }
+const wished = {
+  'stoker.dev/container': 'torchserve',
+  'stoker.dev/max-memory': '2Gi',
+  'stoker.dev/share-processes': 'true',
+  'stoker.dev/hold-ms': '5000',
+}
+
+/** As `stoker inject` makes it. */
+function injected(plain: Manifest): Manifest {
   const command = [join(repository, 'src/main.ts'), 'inject', '--image', AGENT_IMAGE]
   const input = JSON.stringify(plain)
   const words = [...command, '--pull-policy', 'Never', '-']
