@@ -82,11 +82,10 @@ await t.test('one process too large takes the container with it', async t => {
   t.ok(await until(healed, 60_000, 500), 'and both of its cgroups are set anew')
   t.ok(await recorder.sees(each => each.podEnforced >= each.enforced, 60_000))
   t.ok(await comesDown(recorder, 240_000), 'no more is asked for than before')
+  await traffic.stop()
+  await recorder.stop()
+  neverWithoutMemory(
+    t,
+    recorder.samples.filter(({ restarts }) => restarts === 0),
+  )
 })
-
-await traffic.stop()
-await recorder.stop()
-neverWithoutMemory(
-  t,
-  recorder.samples.filter(({ restarts }) => restarts === 0),
-)
