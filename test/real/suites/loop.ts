@@ -73,8 +73,9 @@ const leaves = (wanted: number, timeoutMs: number) =>
 
 function told({ sent, answered, lost, hung, latencyMs }: Verdict): string {
   const { p50, p99, max } = latencyMs
+  const outcomes = [...new Set(lost.map(({ outcome }) => outcome))].join(', ') || 'none'
   const times = [p50, p99, max].map(Math.round).join(', ')
-  return `${sent} sent, ${answered} answered, ${lost.length} lost, ${hung.length} hung; p50, p99, max: ${times} ms`
+  return `${sent} sent, ${answered} answered, ${lost.length} lost (${outcomes}), ${hung.length} hung; p50, p99, max: ${times} ms`
 }
 
 t.test('load → pods → load, through Prometheus, KEDA and the HPA', async t => {
