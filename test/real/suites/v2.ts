@@ -26,7 +26,7 @@ const node = await prepared(await startGuestNode())
 t.teardown(() => node.stop())
 const place = { namespace: NS, pod: 'ts', container: 'torchserve' }
 const behaviour = { serviceMs: SERVICE_MS, allocMiB: 60 }
-// What proves that a worker has a decoy must come within 40 ms, for which this machine is too slow: then it goes in a gap.
+// What proves that a worker has a decoy must come within 40 ms, for which this machine seems too slow: with decoys none went.
 const models = { m: { decoys: 'off' } }
 const annotations = { 'stoker.dev/models': JSON.stringify(models) }
 const serving = await startServing(node, 'ts', behaviour, annotations)
