@@ -29,6 +29,7 @@ const BY_NAME: ReadonlySet<string> = new Set([
 const TOGETHER: readonly (readonly string[])[] = [
   ['demo', 'demo-memory'],
   ['dashboards', 'prometheus'],
+  ['key-file', 'renewal'],
 ]
 /** After its summary. Node 24 may spin in its own end for ever, where a socket was open. */
 const ENDING_MS = 10_000

@@ -56,8 +56,9 @@ async function learned(agent: Agent, model: string): Promise<number> {
   return (pools.find(pool => pool.model === model)?.inputs.workerBytes ?? 0) / MIB
 }
 
-/** A process's memory, with its part of what it shares with others. */
+/** A process's memory, with its part of what it shares with others; without files, whose pages are there for others, or could be given up. */
 function proportionalMib(pid: number): number {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-  return Number(/^Pss:\s+(\d+) kB$/m.exec(text)?.[1]) / 1024
+  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1])
+  return (kib('Pss_Anon') + kib('Pss_Shmem')) / 1024
 }
