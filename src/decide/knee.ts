@@ -11,6 +11,8 @@ export interface Trial {
   before: Baseline | undefined
   /** More than `from` were of no use before: now they have to prove that they are. */
   isRetry?: boolean
+  /** The last growth alone, where the trial goes further back because earlier ones were not proven to be of use. */
+  step?: Pick<Trial, 'from' | 'before'>
   /** What was read of the GPU since; nothing where its activity is not known. */
   pulses?: readonly Pulse[]
 }
@@ -67,6 +69,16 @@ export function judge(
   if ((after.answers < 50 || isIdle) && elapsed < LONGEST_MS) return 'measuring'
   if (gained >= worthwhile) return gained >= worthwhile * doubt ? 'helps' : inTime('helps')
   return gained * doubt >= worthwhile ? inTime('unsure') : 'useless'
+}
+
+/**
+ * The growth that was of no use, of a trial that goes further back: what is known for sure of the workers just before the last
+ * growth tells that at once, and then the likelier is taken of the earlier ones.
+ */
+export function uselessStep(trial: Trial, samples: readonly Sample[], nowMs: number) {
+  const { step, isRetry: _, ...whole } = trial
+  if (!step || judge({ ...whole, ...step }, samples, nowMs) !== 'useless') return undefined
+  return judge(trial, samples, Infinity, true) === 'useless' ? trial : { ...whole, ...step }
 }
 
 /** The mean of what was read since the new workers were ready; undefined: not known. */

@@ -1,6 +1,6 @@
 /** Rules about the load: waking, what a growth brought, up and down. */
 import { busyWorkers } from './demand.ts'
-import { gpuActivity, judge, type Trial } from './knee.ts'
+import { gpuActivity, judge, uselessStep, type Trial } from './knee.ts'
 import { active, learnLimit } from './limits.ts'
 import { change, hold, learned, shrink, type Rule, type Ruling } from './ruling.ts'
 import { nextStep } from './sizing.ts'
@@ -33,7 +33,10 @@ export const onTrial: Rule = view => {
   if (view.listed !== trial.to) return learned(view, { trial: undefined })
   // Of more than twice as many, chance does not make useless ones.
   const isLast = trial.to >= capOf(view).workers && trial.to > 2 * trial.from
-  const verdict = judge(trial, memory.demand.samples, nowMs, isLast)
+  const { samples } = memory.demand
+  const wasUseless = uselessStep(trial, samples, nowMs)
+  if (wasUseless) return found(view, wasUseless)
+  const verdict = judge(trial, samples, nowMs, isLast)
   if (verdict === 'measuring') {
     return hold(
       view,
@@ -48,6 +51,12 @@ export const onTrial: Rule = view => {
     return learned(view, { trial: undefined, knee, proven, unsure: undefined })
   }
   if (verdict === 'unsure') return learned(view, { trial: undefined, unsure: trial })
+  return found(view, trial)
+}
+
+/** The knee is at what a growth began with that was of no use. */
+function found(view: View, trial: Trial) {
+  const { memory, nowMs } = view
   const activity = gpuActivity(trial)
   const busy =
     activity === undefined ? '' : `, with a GPU that was busy ${percent(activity)} of the time`

@@ -79,7 +79,14 @@ export const growing: Rule = view => {
           : memory.knee
       const trial =
         flying.action.kind === 'grow' && from > 0
-          ? { from: begun.from, to, readyMs: nowMs, before: begun.before, isRetry }
+          ? {
+              from: begun.from,
+              to,
+              readyMs: nowMs,
+              before: begun.before,
+              isRetry,
+              ...(begun.from < from && { step: { from, before: flying.baseline } }),
+            }
           : undefined
       return learned(view, { ceiling, knee, loading, trial, change: undefined })
     }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Baseline, Sample } from '../../src/decide/demand.ts'
-import { judge } from '../../src/decide/knee.ts'
+import { uselessStep, judge } from '../../src/decide/knee.ts'
 import { newPool } from '../../src/decide/memory.ts'
 import { nextStep } from '../../src/decide/sizing.ts'
 import type { Description } from '../../src/model.ts'
@@ -136,4 +136,17 @@ t.test('at the end of a growth to many more the likelier is taken', async t => {
   const trial = { from: 2, to: 8, readyMs: 0, before: was }
   t.equal(judge(trial, after(8, 22, 366), 31_000), 'unsure')
   t.equal(judge(trial, after(8, 22, 366), 31_000, true), 'useless')
+})
+
+t.test('of a growth after a doubtful one the last step alone may tell', async t => {
+  const doubtful = { throughput: 0, serviceMs: 50, doubt: 1.5 }
+  const chain = { from: 1, to: 3, readyMs: 0, before: doubtful }
+  const samples = after(3, 20, 150)
+  t.equal(judge(chain, samples, 10_000), 'measuring', 'against the first it may be chance')
+  t.equal(uselessStep(chain, samples, 10_000), undefined, 'and nothing else is known')
+  const step = { from: 2, before: before(20, 100) }
+  t.match(uselessStep({ ...chain, step }, samples, 10_000), { from: 1 }, 'both were of no use')
+  const gaining = { ...chain, before: { ...doubtful, serviceMs: 100 }, step }
+  t.match(uselessStep(gaining, samples, 10_000), { from: 2 }, 'the earlier one likely was')
+  t.equal(uselessStep({ ...chain, step }, after(3, 30, 100), 10_000), undefined, 'it helps')
 })

@@ -5,7 +5,7 @@ import { startTorchServe } from '../torchserve.ts'
 import { judge, startTraffic } from '../traffic.ts'
 import { until } from '../until.ts'
 
-t.setTimeout(400_000)
+t.setTimeout(300_000)
 
 t.test('a step from 10 to 60 requests/s of 100 ms, 2 s load time', async t => {
   const server = await startTorchServe({
@@ -117,8 +117,7 @@ t.test('a handler that holds a lock: settles at the knee and stays', async t => 
     timeoutMs: 30_000,
   })
   const knee = async () => (await agent.decisions('m')).some(each => each.inputs.knee !== null)
-  // By the few requests that one worker had answered, each verdict takes half a minute, and it takes three.
-  t.ok(await until(knee, 150_000), 'the knee is found')
+  t.ok(await until(knee, 60_000), 'the knee is found')
   const settled = (await agent.decisions('m')).filter(each => each.action?.kind === 'grow').length
   await new Promise(resolve => setTimeout(resolve, 20_000))
   const decisions = await agent.decisions('m')
@@ -127,11 +126,8 @@ t.test('a handler that holds a lock: settles at the knee and stays', async t => 
     settled,
     'it grows no more',
   )
+  t.ok((await readyOf(server, 'm')) <= 3, 'at or just above the knee')
   t.comment(decisions.map(each => `${each.reason}: ${each.because}`).join('\n'))
-  t.ok((await readyOf(server, 'm')) <= 4, 'it stopped in time')
-  // With a queue that never empties hardly ever a worker is known to have nothing: then it stays until it has.
-  traffic.setRate(5)
-  t.ok(await until(async () => (await readyOf(server, 'm')) <= 2, 90_000), 'the useless ones go')
   await traffic.stop()
 })
 
