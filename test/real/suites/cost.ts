@@ -39,10 +39,13 @@ t.test(`a worker that needs ${MORE_MIB} MiB more from its first request on`, asy
   )
   for (const model of ['light', 'heavy']) {
     const [worker] = await workersOf(server, model)
-    const truth = proportionalMib(worker?.pid ?? 0)
+    const held = proportionalMib(worker?.pid ?? 0)
     const cost = await learned(agent, model)
-    const text = `${model}: ${cost.toFixed()} MiB learned, ${truth.toFixed()} MiB held`
-    t.ok(Math.abs(cost - truth) <= NEAR * truth, text)
+    // Of a small worker files are a large part, and how many others share these is up to the machine.
+    for (const truth of model === 'heavy' ? [held.own, held.all] : [held.own]) {
+      const text = `${model}: ${cost.toFixed()} MiB learned, ${truth.toFixed()} MiB held`
+      t.ok(Math.abs(cost - truth) <= NEAR * truth, text)
+    }
   }
   const more = (await learned(agent, 'heavy')) - (await learned(agent, 'light'))
   t.ok(Math.abs(more - MORE_MIB) <= NEAR * MORE_MIB, `${more.toFixed()} MiB more were learned`)
@@ -56,9 +59,9 @@ async function learned(agent: Agent, model: string): Promise<number> {
   return (pools.find(pool => pool.model === model)?.inputs.workerBytes ?? 0) / MIB
 }
 
-/** A process's memory, with its part of what it shares with others; without files, whose pages are there for others, or could be given up. */
-function proportionalMib(pid: number): number {
+/** A process's memory, with its part of what it shares with others, in MiB; `own`: without files. */
+function proportionalMib(pid: number) {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
   const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1])
-  return (kib('Pss_Anon') + kib('Pss_Shmem')) / 1024
+  return { own: (kib('Pss_Anon') + kib('Pss_Shmem')) / 1024, all: kib('Pss') / 1024 }
 }
